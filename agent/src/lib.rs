@@ -1,0 +1,1 @@
+//! BundleDeployments to objects in the cluster.

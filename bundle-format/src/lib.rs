@@ -1,0 +1,1 @@
+//! The nouns of Fleet (API kinds, fleet.yaml) and its decisions (match, place, merge, roll out).

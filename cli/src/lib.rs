@@ -1,0 +1,1 @@
+//! The fleet command: every process and every tool.

@@ -1,0 +1,3 @@
+//! The `fleet` binary.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Bundles to BundleDeployments; clusters and their registration.

@@ -1,0 +1,1 @@
+//! The tests that see the whole, and the project tasks (cargo xtask).

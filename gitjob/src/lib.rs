@@ -1,0 +1,1 @@
+//! GitRepo sources to Bundles.

@@ -1,0 +1,1 @@
+//! Manifest and options to objects: Helm charts, kustomizations, raw YAML.

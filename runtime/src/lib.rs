@@ -1,0 +1,1 @@
+//! What every Flotilla process shares: client, work queue, backoff, leases, metrics, telemetry.
