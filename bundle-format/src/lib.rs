@@ -3,3 +3,4 @@
 //! Pure: no client, file, clock or random number. Start at [`api`].
 
 pub mod api;
+pub mod error;
