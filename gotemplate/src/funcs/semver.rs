@@ -280,7 +280,8 @@ impl Group {
             match range_end {
                 // `1.2 - 2.3` stands for `>=1.2 <=2.3`; it takes no operators of its own.
                 Some(end) if comparator.0.is_none() => {
-                    comparators.push(Comparator { operator: Operator::GreaterEqual, ..comparator.1 });
+                    comparators
+                        .push(Comparator { operator: Operator::GreaterEqual, ..comparator.1 });
                     comparators.push(Comparator { operator: Operator::LessEqual, ..end? });
                 }
                 Some(_) => return Err(improper()),
