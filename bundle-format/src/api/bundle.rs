@@ -111,14 +111,14 @@ go_struct! {
         #[schemars(with = "Option<String>")]
         pub name: String,
         /// Clusters of the partition that may be unavailable at once.
+        #[schemars(with = "IntOrString")]
         pub max_unavailable: Option<IntOrString>,
         /// Matches a cluster by name.
-        #[schemars(with = "Option<String>")]
         pub cluster_name: String,
         /// Matches clusters by label.
+        #[schemars(with = "LabelSelector")]
         pub cluster_selector: Option<LabelSelector>,
         /// Matches the clusters of a group.
-        #[schemars(with = "Option<String>")]
         pub cluster_group: String,
         /// Matches the clusters of groups, by the groups' labels.
         pub cluster_group_selector: Option<LabelSelector>,
@@ -204,7 +204,6 @@ go_struct! {
     /// How the agent gets at the chart of a HelmOp.
     pub struct BundleHelmOptions {
         /// Name of the Secret with credentials.
-        #[schemars(with = "Option<String>")]
         pub helm_op_secret_name: String,
         /// Skips the check of the server's certificate.
         #[serde(rename = "helmOpInsecureSkipTLSVerify")]
@@ -238,6 +237,7 @@ go_struct! {
         /// For `kubectl get`.
         always pub display: BundleDisplay,
         /// Never filled; kept because the reference has it.
+        #[schemars(with = "Option<Vec<ResourceKey>>")]
         pub resource_key: Vec<ResourceKey>,
         /// Where the manifest lies when a registry keeps it.
         pub oci_reference: String,
@@ -252,12 +252,16 @@ go_struct! {
     /// Never filled; kept because the reference has it.
     pub struct ResourceKey {
         /// Kind.
+        #[schemars(with = "Option<String>")]
         pub kind: String,
         /// API version.
+        #[schemars(with = "Option<String>")]
         pub api_version: String,
         /// Namespace.
+        #[schemars(with = "Option<String>")]
         pub namespace: String,
         /// Name.
+        #[schemars(with = "Option<String>")]
         pub name: String,
     }
 }
@@ -266,8 +270,10 @@ go_struct! {
     /// For `kubectl get`.
     pub struct BundleDisplay {
         /// Clusters ready out of all, `x/y`.
+        #[schemars(with = "Option<String>")]
         pub ready_clusters: String,
         /// Worst state; empty when all are ready.
+        #[schemars(with = "Option<String>")]
         pub state: String,
     }
 }
@@ -276,6 +282,7 @@ go_struct! {
     /// What became of one partition.
     pub struct PartitionStatus {
         /// Name.
+        #[schemars(with = "Option<String>")]
         pub name: String,
         /// Clusters.
         pub count: i64,
@@ -308,6 +315,7 @@ go_struct! {
         /// All.
         always pub desired_ready: i64,
         /// At most ten that are not ready.
+        #[schemars(with = "Option<Vec<NonReadyResource>>")]
         pub non_ready_resources: Vec<NonReadyResource>,
     }
 }
@@ -316,14 +324,19 @@ go_struct! {
     /// Something that is not ready, and why.
     pub struct NonReadyResource {
         /// Name.
+        #[schemars(with = "Option<String>")]
         pub name: String,
         /// State.
+        #[schemars(with = "Option<String>")]
         pub bundle_state: String,
         /// Why.
+        #[schemars(with = "Option<String>")]
         pub message: String,
         /// Objects that differ from what was deployed.
+        #[schemars(with = "Option<Vec<ModifiedStatus>>")]
         pub modified_status: Vec<ModifiedStatus>,
         /// Objects that are not ready.
+        #[schemars(with = "Option<Vec<NonReadyStatus>>")]
         pub non_ready_status: Vec<NonReadyStatus>,
     }
 }
@@ -332,12 +345,16 @@ go_struct! {
     /// An object that differs from what was deployed.
     pub struct ModifiedStatus {
         /// Kind.
+        #[schemars(with = "Option<String>")]
         pub kind: String,
         /// API version.
+        #[schemars(with = "Option<String>")]
         pub api_version: String,
         /// Namespace.
+        #[schemars(with = "Option<String>")]
         pub namespace: String,
         /// Name.
+        #[schemars(with = "Option<String>")]
         pub name: String,
         /// The object is missing, or (with `exist`) not ours.
         pub missing: bool,
@@ -346,6 +363,7 @@ go_struct! {
         /// The object should not exist.
         pub delete: bool,
         /// Merge patch from what is to what should be.
+        #[schemars(with = "Option<String>")]
         pub patch: String,
     }
 }
@@ -354,14 +372,19 @@ go_struct! {
     /// An object that is not ready.
     pub struct NonReadyStatus {
         /// UID.
+        #[schemars(with = "Option<String>")]
         pub uid: String,
         /// Kind.
+        #[schemars(with = "Option<String>")]
         pub kind: String,
         /// API version.
+        #[schemars(with = "Option<String>")]
         pub api_version: String,
         /// Namespace.
+        #[schemars(with = "Option<String>")]
         pub namespace: String,
         /// Name.
+        #[schemars(with = "Option<String>")]
         pub name: String,
         /// Why.
         always pub summary: StateSummary,
@@ -408,17 +431,22 @@ go_struct! {
     /// One object over all clusters.
     pub struct Resource {
         /// API version.
+        #[schemars(with = "Option<String>")]
         pub api_version: String,
         /// Kind.
+        #[schemars(with = "Option<String>")]
         pub kind: String,
         /// `<group>.<kind>` in lower case.
         #[serde(rename = "type")]
         pub type_: String,
         /// `<namespace>/<name>`.
+        #[schemars(with = "Option<String>")]
         pub id: String,
         /// Namespace.
+        #[schemars(with = "Option<String>")]
         pub namespace: String,
         /// Name.
+        #[schemars(with = "Option<String>")]
         pub name: String,
         /// Lists were cut, the state may be wrong.
         pub incomplete_state: bool,
@@ -429,8 +457,10 @@ go_struct! {
         /// Never filled; kept because the reference has it.
         pub transitioning: bool,
         /// Never filled; kept because the reference has it.
+        #[schemars(with = "Option<String>")]
         pub message: String,
         /// Which clusters are in which state.
+        #[schemars(with = "Option<PerClusterState>")]
         always pub per_cluster_state: PerClusterState,
     }
 }

@@ -88,7 +88,6 @@ go_struct! {
         #[schemars(with = "Option<BundleDeploymentDisplay>")]
         always pub display: BundleDeploymentDisplay,
         /// The forceSyncGeneration last acted on.
-        #[schemars(with = "i64")]
         pub sync_generation: Option<i64>,
         /// Objects that were deployed.
         #[schemars(with = "Option<Vec<BundleDeploymentResource>>")]

@@ -131,14 +131,16 @@ go_struct! {
         /// HelmOps with deployments here.
         always pub desired_ready_helm_ops: i64,
         /// Hash of the agent's environment variables when last looked at.
+        #[schemars(with = "Option<String>")]
         pub agent_env_vars_hash: String,
         /// Registry of the agent's image when last looked at.
         #[serde(rename = "agentPrivateRepoURL")]
+        #[schemars(with = "Option<String>")]
         pub agent_private_repo_url: String,
         /// Network of the agent when last looked at.
+        #[schemars(with = "Option<bool>")]
         pub agent_host_network: bool,
         /// The redeployAgentGeneration last acted on.
-        #[schemars(with = "i64")]
         pub agent_deployed_generation: Option<i64>,
         /// Left by old releases.
         pub agent_migrated: bool,
@@ -149,8 +151,10 @@ go_struct! {
         /// Hash of the agent's affinity when last looked at.
         pub agent_affinity_hash: String,
         /// Hash of the agent's resources when last looked at.
+        #[schemars(with = "Option<String>")]
         pub agent_resources_hash: String,
         /// Hash of the agent's tolerations when last looked at.
+        #[schemars(with = "Option<String>")]
         pub agent_tolerations_hash: String,
         /// Hash of the agent's scheduling when last looked at.
         pub agent_scheduling_customization_hash: String,
@@ -158,12 +162,15 @@ go_struct! {
         pub agent_config_changed: bool,
         /// URL of the hub when the agent was installed.
         #[serde(rename = "apiServerURL")]
+        #[schemars(with = "Option<String>")]
         pub api_server_url: String,
         /// Hash of the hub's CA when the agent was installed.
         #[serde(rename = "apiServerCAHash")]
+        #[schemars(with = "Option<String>")]
         pub api_server_ca_hash: String,
         /// TLS mode when the agent was installed.
         #[serde(rename = "agentTLSMode")]
+        #[schemars(with = "Option<String>")]
         pub agent_tls_mode: String,
         /// For `kubectl get`.
         always pub display: ClusterDisplay,
@@ -188,6 +195,7 @@ go_struct! {
         /// Bundles ready out of all, `x/y`.
         pub ready_bundles: String,
         /// Worst state; empty when all are ready.
+        #[schemars(with = "Option<String>")]
         pub state: String,
     }
 }
@@ -199,6 +207,7 @@ go_struct! {
         #[schemars(schema_with = "nullable_time")]
         always pub last_seen: Option<Time>,
         /// Its namespace.
+        #[schemars(with = "Option<String>")]
         always pub namespace: String,
     }
 }

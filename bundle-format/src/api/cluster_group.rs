@@ -34,6 +34,7 @@ go_struct! {
         /// Members that are not ready.
         always pub non_ready_cluster_count: i64,
         /// At most ten members that are not ready.
+        #[schemars(with = "Option<Vec<String>>")]
         pub non_ready_clusters: Vec<String>,
         /// `Processed`, `Ready`.
         pub conditions: Vec<Condition>,
@@ -50,10 +51,13 @@ go_struct! {
     /// For `kubectl get`.
     pub struct ClusterGroupDisplay {
         /// Clusters ready out of all, `x/y`, and those that are not.
+        #[schemars(with = "Option<String>")]
         pub ready_clusters: String,
         /// Bundles ready out of all, `x/y`.
+        #[schemars(with = "Option<String>")]
         pub ready_bundles: String,
         /// Worst state; empty when all are ready.
+        #[schemars(with = "Option<String>")]
         pub state: String,
     }
 }

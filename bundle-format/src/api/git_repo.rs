@@ -132,13 +132,10 @@ go_struct! {
     /// How image scans are committed.
     pub struct CommitSpec {
         /// Name of the author.
-        #[schemars(with = "Option<String>")]
         pub author_name: String,
         /// Address of the author.
-        #[schemars(with = "Option<String>")]
         pub author_email: String,
         /// Template of the message.
-        #[schemars(with = "Option<String>")]
         pub message_template: String,
     }
 }
@@ -149,6 +146,7 @@ go_struct! {
         /// Folder of the bundle.
         pub base: String,
         /// File with its options, instead of `fleet.yaml`.
+        #[schemars(with = "Option<String>")]
         pub options: String,
     }
 }
@@ -181,17 +179,17 @@ go_struct! {
         /// `InProgress`, `Current`, `Failed`.
         pub git_job_status: String,
         /// When image scans were last written back.
-        #[schemars(schema_with = "super::wire::nullable_time")]
+        #[schemars(with = "Time")]
         pub last_synced_image_scan_time: Option<Time>,
         /// When the repository was last looked at.
-        #[schemars(schema_with = "super::wire::nullable_time")]
+        #[schemars(with = "Time")]
         pub last_polling_triggered: Option<Time>,
         /// The commit last seen by polling.
         pub polling_commit: String,
         /// The commit last announced by a webhook.
         pub webhook_commit: String,
         /// When a webhook last came.
-        #[schemars(schema_with = "super::wire::nullable_time")]
+        #[schemars(with = "Time")]
         pub last_webhook_time: Option<Time>,
     }
 }

@@ -8,7 +8,7 @@ use kube::CustomResource;
 use super::bundle::{BundleSpec, BundleSummary, Resource, ResourceCounts};
 use super::condition::Condition;
 use super::git_repo::GitRepoDisplay;
-use super::wire::{GoDuration, nullable_time};
+use super::wire::GoDuration;
 
 go_struct! {
     /// A chart and the clusters that get it.
@@ -60,7 +60,7 @@ go_struct! {
         /// The same for each cluster.
         pub per_cluster_resource_counts: BTreeMap<String, ResourceCounts>,
         /// When the version was last resolved.
-        #[schemars(schema_with = "nullable_time")]
+        #[schemars(with = "Time")]
         pub last_polling_triggered: Option<Time>,
         /// The resolved version of the chart.
         pub version: String,

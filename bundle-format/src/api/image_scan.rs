@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::CustomResource;
 
 use super::condition::Condition;
-use super::wire::{GoDuration, nullable_time};
+use super::wire::GoDuration;
 
 go_struct! {
     /// Watches a registry for new tags.
@@ -26,8 +26,10 @@ go_struct! {
         #[schemars(with = "Option<String>")]
         pub gitrepo_name: String,
         /// The image.
+        #[schemars(with = "Option<String>")]
         always pub image: String,
         /// How often to look.
+        #[schemars(with = "Option<GoDuration>")]
         always pub interval: GoDuration,
         /// Pull Secret.
         pub secret_ref: Option<LocalObjectReference>,
@@ -42,10 +44,8 @@ go_struct! {
     /// Which tag is the latest.
     pub struct ImagePolicyChoice {
         /// By version.
-        #[schemars(with = "SemVerPolicy")]
         pub semver: Option<SemVerPolicy>,
         /// By alphabet.
-        #[schemars(with = "AlphabeticalPolicy")]
         pub alphabetical: Option<AlphabeticalPolicy>,
     }
 }
@@ -54,6 +54,7 @@ go_struct! {
     /// The highest version.
     pub struct SemVerPolicy {
         /// Versions that count.
+        #[schemars(with = "Option<String>")]
         always pub range: String,
     }
 }
@@ -62,6 +63,7 @@ go_struct! {
     /// The first or last by alphabet.
     pub struct AlphabeticalPolicy {
         /// `asc` or `desc`.
+        #[schemars(with = "Option<String>")]
         pub order: String,
     }
 }
@@ -72,7 +74,7 @@ go_struct! {
         /// `ImageScanned`.
         pub conditions: Vec<Condition>,
         /// When it was last looked at.
-        #[schemars(schema_with = "nullable_time")]
+        #[schemars(with = "Time")]
         pub last_scan_time: Option<Time>,
         /// The latest image.
         pub latest_image: String,

@@ -32,10 +32,8 @@ go_struct! {
     /// What GitRepos may do.
     pub struct GitRepoPolicy {
         /// Account for GitRepos that name none.
-        #[schemars(with = "Option<String>")]
         pub default_service_account: String,
         /// Git credentials for GitRepos that name none.
-        #[schemars(with = "Option<String>")]
         pub default_client_secret_name: String,
         /// Git credentials they may name.
         #[schemars(with = "Option<Vec<String>>")]
@@ -50,10 +48,8 @@ go_struct! {
     /// What HelmOps may do.
     pub struct HelmOpPolicy {
         /// Account for HelmOps that name none.
-        #[schemars(with = "Option<String>")]
         pub default_service_account: String,
         /// Helm credentials for HelmOps that name none.
-        #[schemars(with = "Option<String>")]
         pub default_helm_secret_name: String,
         /// Helm credentials they may name.
         #[schemars(with = "Option<Vec<String>>")]

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::CustomResource;
 
-use super::wire::{GoDuration, nullable_time};
+use super::wire::GoDuration;
 
 go_struct! {
     /// Asks for a token with which agents may register.
@@ -29,7 +29,7 @@ go_struct! {
     /// The token.
     pub struct ClusterRegistrationTokenStatus {
         /// When the token goes away.
-        #[schemars(schema_with = "nullable_time")]
+        #[schemars(with = "Time")]
         pub expires: Option<Time>,
         /// Name of the Secret with the values for the agent's chart.
         #[schemars(with = "Option<String>")]

@@ -5,7 +5,7 @@ use kube::CustomResource;
 
 use super::condition::Condition;
 use super::selector::LabelSelector;
-use super::wire::{GoDuration, nullable_time};
+use super::wire::GoDuration;
 
 go_struct! {
     /// When clusters take changes.
@@ -66,7 +66,7 @@ go_struct! {
         /// It is open.
         pub active: bool,
         /// When it opens next.
-        #[schemars(schema_with = "nullable_time")]
+        #[schemars(with = "Time")]
         pub next_start_time: Option<Time>,
         /// `Ready`.
         pub conditions: Vec<Condition>,
