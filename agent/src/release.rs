@@ -102,7 +102,13 @@ impl ReleaseStatus {
     /// Tells whether an operation was under way when the record was written last.
     #[must_use]
     pub fn is_pending(self) -> bool {
-        matches!(self, Self::PendingInstall | Self::PendingUpgrade | Self::PendingRollback | Self::Uninstalling)
+        matches!(
+            self,
+            Self::PendingInstall
+                | Self::PendingUpgrade
+                | Self::PendingRollback
+                | Self::Uninstalling
+        )
     }
 }
 
@@ -284,7 +290,9 @@ impl Release {
         // Helm has written records without gzip too, long ago; the magic number tells.
         let plain = if packed.starts_with(&[0x1f, 0x8b]) {
             let mut plain = Vec::new();
-            let read = GzDecoder::new(packed.as_slice()).take(MAX_RECORD_BYTES + 1).read_to_end(&mut plain);
+            let read = GzDecoder::new(packed.as_slice())
+                .take(MAX_RECORD_BYTES + 1)
+                .read_to_end(&mut plain);
             read.map_err(|_| fail("gzip"))?;
             plain
         } else {

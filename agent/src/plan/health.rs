@@ -177,7 +177,9 @@ where
     };
     list.retain(|condition| {
         !ignored.clone().into_iter().any(|entry| {
-            entry.into_iter().all(|(key, value)| condition.get(key).and_then(Value::as_str) == Some(value))
+            entry
+                .into_iter()
+                .all(|(key, value)| condition.get(key).and_then(Value::as_str) == Some(value))
         })
     });
 }
@@ -266,7 +268,8 @@ fn from_transition_conditions(conditions: &[Condition<'_>], health: &mut Health)
         }
     }
     if health.state.is_empty()
-        && let Some(condition) = conditions.iter().find(|c| c.kind == "Reconciling" && c.status == "True")
+        && let Some(condition) =
+            conditions.iter().find(|c| c.kind == "Reconciling" && c.status == "True")
     {
         health.transitioning = true;
         health.say("reconciling", condition.message);
@@ -314,7 +317,9 @@ fn from_spec_and_phase(object: &Value, health: &mut Health) {
             health.state = "bound".to_owned();
             health.transitioning = false;
         }
-        Some(phase) if !phase.is_empty() && health.state.is_empty() => health.state = phase.to_owned(),
+        Some(phase) if !phase.is_empty() && health.state.is_empty() => {
+            health.state = phase.to_owned()
+        }
         _ => {}
     }
 }
@@ -323,8 +328,10 @@ fn from_load_balancer(object: &Value, health: &mut Health) {
     let waits = (health.state.is_empty() || health.state == "active")
         && text_at(object, "kind") == "Service"
         && object.pointer("/spec/type").and_then(Value::as_str) == Some("LoadBalancer");
-    let has_address =
-        object.pointer("/status/loadBalancer/ingress").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
+    let has_address = object
+        .pointer("/status/loadBalancer/ingress")
+        .and_then(Value::as_array)
+        .is_some_and(|list| !list.is_empty());
     if waits && !has_address {
         health.transitioning = true;
         health.say("pending", "Load balancer is being provisioned");
@@ -361,13 +368,17 @@ mod tests {
         let health = assess(json!({"apiVersion": "v1", "kind": "Service",
             "spec": {"type": "LoadBalancer", "clusterIP": "10.0.0.7"}, "status": {"loadBalancer": {}}}));
         assert_eq!(health.state, "pending");
-        assert_eq!(health.to_text(), "[progressing] Service is ready, Load balancer is being provisioned");
+        assert_eq!(
+            health.to_text(),
+            "[progressing] Service is ready, Load balancer is being provisioned"
+        );
     }
 
     // observed/errors-notready-pod.yaml
     #[test]
     fn pending_pod_says_its_phase() {
-        let health = assess(json!({"apiVersion": "v1", "kind": "Pod", "status": {"phase": "Pending"}}));
+        let health =
+            assess(json!({"apiVersion": "v1", "kind": "Pod", "status": {"phase": "Pending"}}));
         assert_eq!(health.state, "pending");
         assert_eq!(health.to_text(), "[progressing] Pod is in the Pending phase");
     }
@@ -389,8 +400,9 @@ mod tests {
     // observed/kubectl-tables.txt
     #[test]
     fn stateful_set_without_pods_counts_replicas() {
-        let health =
-            assess(json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "spec": {"replicas": 3}, "status": {}}));
+        let health = assess(
+            json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "spec": {"replicas": 3}, "status": {}}),
+        );
         assert_eq!(health.to_text(), "[progressing] Replicas: 0/3");
     }
 

@@ -51,7 +51,11 @@ pub(super) fn assess_kind(object: &Value, conditions: &[Condition<'_>], now: Tim
     if let Some(verdict) = generic(object, conditions) {
         return verdict;
     }
-    let group = object["apiVersion"].as_str().unwrap_or_default().rsplit_once('/').map_or("", |(group, _)| group);
+    let group = object["apiVersion"]
+        .as_str()
+        .unwrap_or_default()
+        .rsplit_once('/')
+        .map_or("", |(group, _)| group);
     match (group, object["kind"].as_str().unwrap_or_default()) {
         ("", "Service") => service(object),
         ("", "Pod") => pod(object, conditions, now),
@@ -90,7 +94,10 @@ fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
 
 fn generic(object: &Value, conditions: &[Condition<'_>]) -> Option<Verdict> {
     if !text(object, "/metadata/deletionTimestamp").is_empty() {
-        return Some(Verdict { status: Status::Terminating, message: "Resource scheduled for deletion".to_owned() });
+        return Some(Verdict {
+            status: Status::Terminating,
+            message: "Resource scheduled for deletion".to_owned(),
+        });
     }
     let generation = object.pointer("/metadata/generation").and_then(Value::as_i64);
     let observed = object.pointer("/status/observedGeneration").and_then(Value::as_i64);
@@ -162,14 +169,17 @@ fn running_pod(object: &Value, conditions: &[Condition<'_>]) -> Verdict {
 }
 
 fn pending_pod(object: &Value, conditions: &[Condition<'_>], now: Timestamp) -> Verdict {
-    let unschedulable =
-        conditions.iter().any(|c| c.kind == "PodScheduled" && c.status == "False" && c.reason == "Unschedulable");
+    let unschedulable = conditions
+        .iter()
+        .any(|c| c.kind == "PodScheduled" && c.status == "False" && c.reason == "Unschedulable");
     if !unschedulable {
         return in_progress("Pod is in the Pending phase");
     }
     let created = text(object, "/metadata/creationTimestamp").parse::<Timestamp>();
     match created {
-        Ok(created) if now.duration_since(created) < SCHEDULE_WINDOW => in_progress("Pod has not been scheduled"),
+        Ok(created) if now.duration_since(created) < SCHEDULE_WINDOW => {
+            in_progress("Pod has not been scheduled")
+        }
         _ => failed("Pod could not be scheduled"),
     }
 }
@@ -192,7 +202,9 @@ fn stateful_set(object: &Value) -> Verdict {
     if replicas > wanted {
         return in_progress(format!("Pending termination: {}", replicas - wanted));
     }
-    if let Some(partition) = object.pointer("/spec/updateStrategy/rollingUpdate/partition").and_then(Value::as_i64) {
+    if let Some(partition) =
+        object.pointer("/spec/updateStrategy/rollingUpdate/partition").and_then(Value::as_i64)
+    {
         let goal = wanted - partition;
         return if updated < goal {
             in_progress(format!("updated: {updated}/{goal}"))
@@ -211,11 +223,14 @@ fn stateful_set(object: &Value) -> Verdict {
 
 fn deployment(object: &Value, conditions: &[Condition<'_>]) -> Verdict {
     // Without a deadline the controller never writes the condition, so its absence proves nothing.
-    let mut progressed = object.pointer("/spec/progressDeadlineSeconds").is_none_or(|v| v == i64::from(i32::MAX));
+    let mut progressed =
+        object.pointer("/spec/progressDeadlineSeconds").is_none_or(|v| v == i64::from(i32::MAX));
     let mut available = false;
     for condition in conditions {
         match (condition.kind, condition.status, condition.reason) {
-            ("Progressing", _, "ProgressDeadlineExceeded") => return failed("Progress deadline exceeded"),
+            ("Progressing", _, "ProgressDeadlineExceeded") => {
+                return failed("Progress deadline exceeded");
+            }
             ("Progressing", "True", "NewReplicaSetAvailable") => progressed = true,
             ("Available", "True", _) => available = true,
             _ => {}
@@ -274,7 +289,8 @@ fn daemon_set(object: &Value) -> Verdict {
     if object.pointer("/status/observedGeneration").is_none() {
         return in_progress("DaemonSet status.observedGeneration not found");
     }
-    let Some(wanted) = object.pointer("/status/desiredNumberScheduled").and_then(Value::as_i64) else {
+    let Some(wanted) = object.pointer("/status/desiredNumberScheduled").and_then(Value::as_i64)
+    else {
         return in_progress("Missing .status.desiredNumberScheduled");
     };
     for (pointer, word) in [
@@ -298,7 +314,9 @@ fn job(object: &Value, conditions: &[Condition<'_>]) -> Verdict {
     let failures = number(object, "/status/failed", 0);
     for condition in conditions.iter().filter(|condition| condition.status == "True") {
         match condition.kind {
-            "Complete" => return current(format!("Job Completed. succeeded: {succeeded}/{wanted}")),
+            "Complete" => {
+                return current(format!("Job Completed. succeeded: {succeeded}/{wanted}"));
+            }
             "Failed" => return failed(format!("Job Failed. failed: {failures}/{wanted}")),
             "Suspended" => return current("Job is suspended"),
             _ => {}
@@ -315,7 +333,9 @@ fn definition(conditions: &[Condition<'_>]) -> Verdict {
     for condition in conditions {
         match (condition.kind, condition.status) {
             ("NamesAccepted", "False") => return failed(condition.message),
-            ("Established", "False") if condition.reason != "Installing" => return failed(condition.message),
+            ("Established", "False") if condition.reason != "Installing" => {
+                return failed(condition.message);
+            }
             ("Established", "True") => return current("CRD is established"),
             _ => {}
         }
