@@ -1,0 +1,569 @@
+//! Runs templates: sets of trees, their minijinja programs, and nested renders.
+//!
+//! Owns the meeting point with minijinja. A frame is one running template; it is the context
+//! of its program and answers `p(n)`. Knows nothing of Helm. Start at [`TemplateSet`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use minijinja::value::{Object, ObjectRepr};
+use minijinja::{AutoEscape, Environment, Value};
+
+use crate::ast::{DOT, ROOT, Slot, Tree};
+use crate::budget::Budget;
+use crate::error::{Error, ErrorKind, FuncError};
+use crate::eval::Eval;
+use crate::funcs::{Args, Cx, Registry};
+use crate::host::Host;
+use crate::lex::Delimiters;
+use crate::lower::{Op, Program, configure, lower};
+use crate::parse::parse;
+use crate::print::quote;
+use crate::value::{GoObject, Kind, as_dict, as_list, as_native, is_true, kind_of};
+
+/// What a map without the asked-for key gives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MissingKey {
+    /// No value: prints `<no value>`.
+    #[default]
+    Default,
+    /// The zero value of the map's type, nil for most: Helm's choice.
+    Zero,
+    /// An error that names the key.
+    Error,
+}
+
+/// How templates of a set are read and run.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// What opens and closes an action.
+    pub delimiters: Delimiters,
+    /// What a map without the asked-for key gives.
+    pub missing_key: MissingKey,
+}
+
+/// What a render runs with.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// The way to time, randomness and the cluster.
+    pub host: Arc<dyn Host>,
+    /// The bounds, counted over everything this render starts.
+    pub budget: Arc<Budget>,
+}
+
+/// Templates that can call one another. Parse once, render many times; compiled programs are kept.
+pub struct TemplateSet {
+    shared: Arc<Shared>,
+    base: Arc<Layer>,
+}
+
+impl fmt::Debug for TemplateSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TemplateSet").field("templates", &self.base.trees.len()).finish()
+    }
+}
+
+struct Shared {
+    registry: Arc<Registry>,
+    options: Options,
+    programs: Programs,
+}
+
+/// Templates by name; a `tpl` text adds a layer of its own on top of those around it.
+#[derive(Debug, Default)]
+pub(crate) struct Layer {
+    trees: BTreeMap<Arc<str>, Numbered>,
+    below: Option<Arc<Layer>>,
+}
+
+impl Layer {
+    fn find(&self, name: &str) -> Option<&Numbered> {
+        self.trees.get(name).or_else(|| self.below.as_deref()?.find(name))
+    }
+}
+
+/// A tree and its number in the [`Programs`] that compile it.
+#[derive(Clone, Debug)]
+struct Numbered {
+    tree: Arc<Tree>,
+    programs: Programs,
+    number: usize,
+}
+
+/// A minijinja environment that compiles trees when they are first used.
+#[derive(Clone)]
+struct Programs {
+    env: Arc<Environment<'static>>,
+    trees: Arc<Mutex<Vec<Arc<Tree>>>>,
+}
+
+impl fmt::Debug for Programs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Programs")
+    }
+}
+
+impl Programs {
+    fn new() -> Result<Self, Error> {
+        let trees: Arc<Mutex<Vec<Arc<Tree>>>> = Arc::default();
+        let mut env = Environment::empty();
+        configure(&mut env).map_err(|e| engine_error(&e))?;
+        env.set_debug(false);
+        env.set_auto_escape_callback(|_| AutoEscape::None);
+        env.set_recursion_limit(usize::MAX / 2);
+        env.set_formatter(|out, _, value| {
+            // Ops give back finished text.
+            out.write_str(value.as_str().unwrap_or_default()).map_err(minijinja::Error::from)
+        });
+        let source = trees.clone();
+        env.set_loader(move |name| {
+            let number: usize = name.parse().unwrap_or(usize::MAX);
+            let tree = lock(&source).get(number).cloned();
+            Ok(tree.map(|tree| program(&tree).source.clone()))
+        });
+        Ok(Self { env: Arc::new(env), trees })
+    }
+
+    fn add(&self, tree: Tree) -> Numbered {
+        let tree = Arc::new(tree);
+        let mut trees = lock(&self.trees);
+        trees.push(tree.clone());
+        Numbered { tree, programs: self.clone(), number: trees.len() - 1 }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn program(tree: &Tree) -> &Program {
+    tree.program.get_or_init(|| lower(tree))
+}
+
+fn engine_error(error: &minijinja::Error) -> Error {
+    Error::new(ErrorKind::Exec, format!("template engine: {error}"))
+}
+
+impl TemplateSet {
+    /// An empty set.
+    ///
+    /// # Errors
+    /// None in practice; the engine's configuration is fixed.
+    pub fn new(registry: Arc<Registry>, options: Options) -> Result<Self, Error> {
+        let shared = Shared { registry, options, programs: Programs::new()? };
+        Ok(Self { shared: Arc::new(shared), base: Arc::default() })
+    }
+
+    /// Parses a text and adds it, and the templates it defines, to the set. A later template
+    /// replaces an earlier one of its name, unless it is empty.
+    ///
+    /// # Errors
+    /// Go's words, with the line.
+    pub fn parse(&mut self, name: &str, text: &str) -> Result<(), Error> {
+        let options = &self.shared.options;
+        let trees = parse(name, &Arc::from(text), &options.delimiters, &self.shared.registry)?;
+        // A render in flight keeps the layer it started with.
+        let mut layer = Layer { trees: self.base.trees.clone(), below: self.base.below.clone() };
+        if let Some(base) = Arc::get_mut(&mut self.base) {
+            layer.trees = std::mem::take(&mut base.trees);
+        }
+        add_trees(&mut layer, &self.shared.programs, trees, None);
+        self.base = Arc::new(layer);
+        Ok(())
+    }
+
+    /// Whether a template of that name exists.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.base.find(name).is_some()
+    }
+
+    /// Renders the template of that name.
+    ///
+    /// # Errors
+    /// Go's words, with template, line and column; or the bound that was passed.
+    pub fn render(&self, name: &str, data: &Value, scope: &Scope) -> Result<String, Error> {
+        self.start(scope).render(name, data)
+    }
+
+    /// Starts a render of several templates that share one budget and the texts given to `tpl`.
+    #[must_use]
+    pub fn start(&self, scope: &Scope) -> Rendering {
+        let run = Run {
+            shared: self.shared.clone(),
+            host: scope.host.clone(),
+            budget: scope.budget.clone(),
+            texts: Mutex::default(),
+        };
+        Rendering { run: Arc::new(run), base: self.base.clone() }
+    }
+}
+
+/// A render in progress; see [`TemplateSet::start`].
+#[derive(Debug)]
+pub struct Rendering {
+    run: Arc<Run>,
+    base: Arc<Layer>,
+}
+
+impl Rendering {
+    /// Renders the template of that name.
+    ///
+    /// # Errors
+    /// Go's words, with template, line and column; or the bound that was passed.
+    pub fn render(&self, name: &str, data: &Value) -> Result<String, Error> {
+        self.run.render_named(&self.base, name, data)
+    }
+}
+
+// Adds definitions; an empty one does not replace what is known by its name.
+fn add_trees(
+    layer: &mut Layer,
+    programs: &Programs,
+    trees: BTreeMap<Arc<str>, Tree>,
+    below: Option<&Layer>,
+) {
+    for (name, tree) in trees {
+        let known = layer.trees.contains_key(&name)
+            || below.is_some_and(|below| below.find(&name).is_some());
+        if !(known && tree.is_empty()) {
+            layer.trees.insert(name, programs.add(tree));
+        }
+    }
+}
+
+/// The state that all templates of one render share.
+pub(crate) struct Run {
+    shared: Arc<Shared>,
+    pub(crate) host: Arc<dyn Host>,
+    pub(crate) budget: Arc<Budget>,
+    texts: Mutex<Texts>,
+}
+
+/// The texts that `tpl` was given in this render: charts pass the same ones again and again.
+#[derive(Default)]
+struct Texts {
+    programs: Option<Programs>,
+    layers: BTreeMap<(usize, Arc<str>), Arc<Layer>>,
+}
+
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run").field("budget", &self.budget).finish_non_exhaustive()
+    }
+}
+
+impl Run {
+    pub(crate) fn missing_key(&self) -> MissingKey {
+        self.shared.options.missing_key
+    }
+
+    pub(crate) fn render_named(
+        self: &Arc<Self>,
+        layer: &Arc<Layer>,
+        name: &str,
+        data: &Value,
+    ) -> Result<String, Error> {
+        let Some(found) = layer.find(name) else {
+            let name = quote(name);
+            return Err(Error::new(
+                ErrorKind::Exec,
+                format!("template: no template {name} associated with template \"gotpl\""),
+            ));
+        };
+        self.render_tree(layer, found, data)
+    }
+
+    pub(crate) fn render_text(
+        self: &Arc<Self>,
+        layer: &Arc<Layer>,
+        name: &str,
+        text: &str,
+        data: &Value,
+    ) -> Result<String, Error> {
+        if !text.contains(&self.shared.options.delimiters.left) {
+            self.budget.take_output(text.len())?;
+            return Ok(text.to_owned());
+        }
+        let layer = self.text_layer(layer, name, text)?;
+        self.render_named(&layer, name, data)
+    }
+
+    // The layer that a `tpl` text makes on top of the templates around it.
+    fn text_layer(&self, layer: &Arc<Layer>, name: &str, text: &str) -> Result<Arc<Layer>, Error> {
+        // A layer lives as long as the run once it is in `layers`, so its address is its name.
+        let key = (Arc::as_ptr(layer) as usize, Arc::<str>::from(text));
+        if let Some(known) = lock(&self.texts).layers.get(&key) {
+            return Ok(known.clone());
+        }
+        let options = &self.shared.options;
+        let trees = parse(name, &key.1, &options.delimiters, &self.shared.registry)?;
+        let mut texts = lock(&self.texts);
+        let programs = match &texts.programs {
+            Some(programs) => programs.clone(),
+            None => texts.programs.insert(Programs::new()?).clone(),
+        };
+        let mut top = Layer { trees: BTreeMap::new(), below: Some(layer.clone()) };
+        add_trees(&mut top, &programs, trees, Some(layer));
+        let top = Arc::new(top);
+        texts.layers.insert(key, top.clone());
+        Ok(top)
+    }
+
+    fn render_tree(
+        self: &Arc<Self>,
+        layer: &Arc<Layer>,
+        numbered: &Numbered,
+        data: &Value,
+    ) -> Result<String, Error> {
+        let tree = &numbered.tree;
+        let program = program(tree);
+        self.budget.take_output(program.text_bytes)?;
+        if program.is_text {
+            return Ok(program.source.clone());
+        }
+        let _open = self.budget.enter()?;
+        let data = if data.is_none() { Value::UNDEFINED } else { data.clone() };
+        let mut slots = vec![Value::UNDEFINED; tree.slot_count as usize];
+        slots[ROOT as usize] = data.clone();
+        slots[DOT as usize] = data;
+        let frame = Frame {
+            run: self.clone(),
+            layer: layer.clone(),
+            tree: tree.clone(),
+            slots: Mutex::new(slots),
+        };
+        let env = &numbered.programs.env;
+        let template =
+            env.get_template(&numbered.number.to_string()).map_err(|e| engine_error(&e))?;
+        let context = Value::from_object(Context(Value::from_object(frame)));
+        template.render(context).map_err(own_error)
+    }
+}
+
+// The error of ours that minijinja carried up, or its own.
+fn own_error(error: minijinja::Error) -> Error {
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        if let Some(own) = cause.downcast_ref::<Error>() {
+            return own.clone();
+        }
+        source = cause.source();
+    }
+    engine_error(&error)
+}
+
+fn carry(error: Error) -> minijinja::Error {
+    minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, "template failed")
+        .with_source(error)
+}
+
+/// The context of a program: it has one name in it, `p`.
+#[derive(Debug)]
+struct Context(Value);
+
+impl Object for Context {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        (key == "p").then(|| self.0.clone())
+    }
+}
+
+/// One running template: where its variables are.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub run: Arc<Run>,
+    pub layer: Arc<Layer>,
+    pub tree: Arc<Tree>,
+    slots: Mutex<Vec<Value>>,
+}
+
+impl Object for Frame {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn call(
+        self: &Arc<Self>,
+        _: &mut minijinja::State<'_, '_>,
+        args: &[Value],
+    ) -> Result<Value, minijinja::Error> {
+        let op = args.first().and_then(Value::as_usize);
+        let Some(op) = op.and_then(|op| program(&self.tree).ops.get(op)) else {
+            return Ok(Value::from(""));
+        };
+        self.run_op(op, args.get(1)).map_err(carry)
+    }
+}
+
+impl Frame {
+    pub(crate) fn get(&self, slot: Slot) -> Value {
+        lock(&self.slots).get(slot as usize).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn set(&self, slot: Slot, value: Value) {
+        if let Some(place) = lock(&self.slots).get_mut(slot as usize) {
+            *place = value;
+        }
+    }
+
+    fn run_op(&self, op: &Op, item: Option<&Value>) -> Result<Value, Error> {
+        let eval =
+            |pipe: &crate::ast::Pipe| Eval::new(self, pipe.dot, pipe.pos, pipe).pipeline(pipe);
+        match op {
+            Op::Print(pipe) => self.printed(eval(pipe)?),
+            Op::Assign(pipe) => eval(pipe).map(|_| Value::from("")),
+            Op::If(pipe) => eval(pipe).map(|value| Value::from(is_true(&value))),
+            Op::With { pipe, inner } => {
+                let value = eval(pipe)?;
+                let truth = is_true(&value);
+                if truth {
+                    self.set(*inner, value);
+                }
+                Ok(Value::from(truth))
+            }
+            Op::Range(pipe) => {
+                let mut eval = Eval::new(self, pipe.dot, pipe.pos, &**pipe);
+                let value = eval.pipeline(pipe)?;
+                range_items(&value, pipe.decls.len() > 1).map_err(|text| eval.error(text))
+            }
+            Op::Bind { pipe, inner, text_bytes } => {
+                self.run.budget.take_steps(1)?;
+                self.run.budget.take_output(*text_bytes)?;
+                self.bind(&pipe.decls, *inner, item);
+                Ok(Value::from(""))
+            }
+            Op::Template(call) => {
+                let mut eval = Eval::new(self, call.dot, call.pos, &**call);
+                let Some(found) = self.layer.find(&call.name) else {
+                    let name = quote(&call.name);
+                    return Err(eval.error(format_args!("template {name} not defined")));
+                };
+                let data = match &call.pipe {
+                    Some(pipe) => eval.pipeline(pipe)?,
+                    None => Value::UNDEFINED,
+                };
+                self.run.render_tree(&self.layer, found, &data).map(Value::from)
+            }
+            Op::Text(text) => Ok(Value::from(text.clone())),
+        }
+    }
+
+    fn printed(&self, value: Value) -> Result<Value, Error> {
+        if let Some(text) = value.as_str() {
+            self.run.budget.take_output(text.len())?;
+            return Ok(value);
+        }
+        if value.is_undefined() {
+            return Ok(Value::from("<no value>"));
+        }
+        let text = crate::print::to_text(&value);
+        self.run.budget.take_output(text.len())?;
+        Ok(Value::from(text))
+    }
+
+    fn bind(&self, decls: &[crate::ast::Decl], inner: Slot, item: Option<&Value>) {
+        let item = item.cloned().unwrap_or_default();
+        let slot = |index: usize| decls.get(index).and_then(|decl| decl.slot);
+        let element = match as_list(&item) {
+            Some([key, element]) if decls.len() > 1 => {
+                if let Some(slot) = slot(0) {
+                    self.set(slot, key.clone());
+                }
+                if let Some(slot) = slot(1) {
+                    self.set(slot, element.clone());
+                }
+                element.clone()
+            }
+            _ => {
+                if let Some(slot) = slot(0) {
+                    self.set(slot, item.clone());
+                }
+                item
+            }
+        };
+        self.set(inner, element);
+    }
+}
+
+// What a loop runs over: elements, or pairs of key and element.
+fn range_items(value: &Value, pairs: bool) -> Result<Value, String> {
+    let pair = |key: Value, element: Value| {
+        if pairs { Value::from(vec![key, element]) } else { element }
+    };
+    let items: Vec<Value> = match kind_of(value) {
+        Kind::Nil => Vec::new(),
+        Kind::List if !pairs => return Ok(value.clone()),
+        Kind::List => as_list(value)
+            .unwrap_or_default()
+            .iter()
+            .enumerate()
+            .map(|(index, element)| pair(crate::value::int(index as i64), element.clone()))
+            .collect(),
+        Kind::Map => as_dict(value)
+            .map(crate::value::Dict::snapshot)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(key, element)| pair(Value::from(key), element))
+            .collect(),
+        Kind::Bytes => value
+            .as_bytes()
+            .unwrap_or_default()
+            .iter()
+            .enumerate()
+            .map(|(index, byte)| {
+                pair(crate::value::int(index as i64), crate::value::int(i64::from(*byte)))
+            })
+            .collect(),
+        Kind::Int if pairs => {
+            let text = crate::print::to_text(value);
+            return Err(format!("can't use {text} to iterate over more than one variable"));
+        }
+        // Counted by the steps of its passes, so a huge number is no danger but for memory.
+        Kind::Int => {
+            let count = value.as_i64().unwrap_or(0).max(0);
+            return Ok(Value::make_iterable(move || (0..count).map(crate::value::int)));
+        }
+        _ => match as_native(value).and_then(GoObject::entries) {
+            Some(entries) => entries.into_iter().map(|(key, item)| pair(key, item)).collect(),
+            None => {
+                let text = crate::print::to_text(value);
+                return Err(format!("range can't iterate over {text}"));
+            }
+        },
+    };
+    Ok(Value::from(items))
+}
+
+/// A method called from a `.j2` template.
+pub(crate) fn call_native(
+    state: &mut minijinja::State<'_, '_>,
+    object: &dyn GoObject,
+    method: &str,
+    args: &[Value],
+) -> Result<Value, minijinja::Error> {
+    let unknown = || minijinja::Error::from(minijinja::ErrorKind::UnknownMethod);
+    if object.method(method).is_none() {
+        return Err(unknown());
+    }
+    let anchor = state.lookup(ANCHOR).ok_or_else(unknown)?;
+    let anchor = anchor.downcast_object_ref::<Anchor>().ok_or_else(unknown)?;
+    let cx = Cx { run: &anchor.run, layer: &anchor.layer };
+    object.call(&cx, method, Args(args)).map_err(|FuncError(error)| carry(error))
+}
+
+/// The name under which a `.j2` render finds its way back to the run.
+pub(crate) const ANCHOR: &str = "\u{1}run";
+
+/// See [`ANCHOR`].
+#[derive(Debug)]
+pub(crate) struct Anchor {
+    run: Arc<Run>,
+    layer: Arc<Layer>,
+}
+
+impl Object for Anchor {}

@@ -1,0 +1,255 @@
+//! The text of values: what Go's `fmt` writes for `%v`, and what `strconv` writes for floats and
+//! quoted strings.
+//!
+//! Knows nothing of templates; the other verbs are in [`crate::printf`]. Start at [`to_text`].
+
+use std::fmt::Write as _;
+
+use minijinja::Value;
+
+use crate::value::{Dict, Kind, as_dict, as_float, as_list, as_native, kind_of};
+
+// Only a map that contains itself gets there.
+const MAX_PRINT_DEPTH: usize = 200;
+
+/// A value as `fmt.Sprint` prints it (`%v`): what `{{ . }}` writes, but for no value at all.
+#[must_use]
+pub fn to_text(value: &Value) -> String {
+    let mut out = String::new();
+    write_value(&mut out, value, 0);
+    out
+}
+
+/// Appends what [`to_text`] gives.
+pub fn write_text(out: &mut String, value: &Value) {
+    write_value(out, value, 0);
+}
+
+fn write_value(out: &mut String, value: &Value, depth: usize) {
+    if depth > MAX_PRINT_DEPTH {
+        out.push_str("...");
+        return;
+    }
+    match kind_of(value) {
+        Kind::Nil => out.push_str("<nil>"),
+        Kind::Str => out.push_str(value.as_str().unwrap_or_default()),
+        Kind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
+        Kind::Int => {
+            let _ = write!(out, "{}", value.as_i64().unwrap_or_default());
+        }
+        Kind::Float => out.push_str(&float_text(as_float(value).unwrap_or_default())),
+        Kind::Bytes => write_items(out, value.as_bytes().unwrap_or_default(), |out, byte| {
+            let _ = write!(out, "{byte}");
+        }),
+        Kind::List => write_items(out, as_list(value).unwrap_or_default(), |out, item| {
+            write_value(out, item, depth + 1);
+        }),
+        Kind::Map => {
+            let entries = as_dict(value).map(Dict::snapshot).unwrap_or_default();
+            out.push_str("map");
+            write_items(out, entries, |out, (key, item)| {
+                out.push_str(&key);
+                out.push(':');
+                write_value(out, &item, depth + 1);
+            });
+        }
+        Kind::Native => out.push_str(&as_native(value).map(|n| n.print()).unwrap_or_default()),
+        Kind::Foreign => {
+            let _ = write!(out, "{value}");
+        }
+    }
+}
+
+fn write_items<T>(
+    out: &mut String,
+    items: impl IntoIterator<Item = T>,
+    mut write: impl FnMut(&mut String, T),
+) {
+    out.push('[');
+    for (index, item) in items.into_iter().enumerate() {
+        if index > 0 {
+            out.push(' ');
+        }
+        write(out, item);
+    }
+    out.push(']');
+}
+
+/// `fmt.Sprint`: spaces between operands when neither is a string.
+#[must_use]
+pub fn sprint(args: &[Value]) -> String {
+    let mut out = String::new();
+    for (index, arg) in args.iter().enumerate() {
+        let neither =
+            index > 0 && kind_of(arg) != Kind::Str && kind_of(&args[index - 1]) != Kind::Str;
+        if neither {
+            out.push(' ');
+        }
+        write_text(&mut out, arg);
+    }
+    out
+}
+
+/// `fmt.Sprintln`: spaces between all operands, and a newline.
+#[must_use]
+pub fn sprintln(args: &[Value]) -> String {
+    let texts: Vec<String> = args.iter().map(to_text).collect();
+    texts.join(" ") + "\n"
+}
+
+/// A float as `%v` prints it: the shortest digits that give it back, with an exponent below 1e-4
+/// and from 1e+06 on.
+#[must_use]
+pub fn float_text(number: f64) -> String {
+    format_general(number, None, false)
+}
+
+/// The decimal digits of a number and where the point goes: 0.d1d2d3… × 10^exponent.
+struct Digits {
+    digits: String,
+    exponent: i32,
+}
+
+// The shortest digits, or `count` significant ones.
+fn digits(number: f64, count: Option<usize>) -> Digits {
+    let text = match count {
+        Some(count) => format!("{:.*e}", count.max(1) - 1, number.abs()),
+        None => format!("{:e}", number.abs()),
+    };
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    Digits { digits: mantissa.replace('.', ""), exponent: exponent + 1 }
+}
+
+pub(crate) fn special(number: f64) -> Option<&'static str> {
+    match number {
+        n if n.is_nan() => Some("NaN"),
+        f64::INFINITY => Some("+Inf"),
+        f64::NEG_INFINITY => Some("-Inf"),
+        _ => None,
+    }
+}
+
+// %e with the given digits after the point; `None` is the shortest.
+pub(crate) fn format_exponent(number: f64, precision: Option<usize>, upper: bool) -> String {
+    let text = match precision {
+        Some(precision) => format!("{number:.precision$e}"),
+        None => format!("{number:e}"),
+    };
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    let sign = if exponent < 0 { '-' } else { '+' };
+    let e = if upper { 'E' } else { 'e' };
+    format!("{mantissa}{e}{sign}{:02}", exponent.abs())
+}
+
+// %g; `None` is the shortest.
+pub(crate) fn format_general(number: f64, precision: Option<usize>, upper: bool) -> String {
+    if let Some(text) = special(number) {
+        return text.to_owned();
+    }
+    let precision = precision.map(|p| p.max(1));
+    let Digits { digits, exponent } = digits(number, precision);
+    let trimmed = if precision.is_some() { digits.trim_end_matches('0') } else { &digits };
+    let significant = trimmed.len().max(1);
+    let mut threshold = precision.unwrap_or(6);
+    if threshold > significant && significant as i32 >= exponent {
+        threshold = significant;
+    }
+    if precision.is_none() {
+        threshold = 6;
+    }
+    let exp = exponent - 1;
+    if exp < -4 || exp >= threshold as i32 {
+        return format_exponent(number, Some(significant - 1), upper);
+    }
+    let decimals = (significant as i32 - exponent).max(0) as usize;
+    format!("{number:.decimals$}")
+}
+
+/// A string as `strconv.Quote` writes it.
+#[must_use]
+pub fn quote(text: &str) -> String {
+    quote_with(text, '"', false)
+}
+
+pub(crate) fn quote_with(text: &str, quote: char, ascii_only: bool) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push(quote);
+    for c in text.chars() {
+        match c {
+            c if c == quote || c == '\\' => {
+                out.push('\\');
+                out.push(c);
+            }
+            ' '..='~' => out.push(c),
+            '\x07' => out.push_str("\\a"),
+            '\x08' => out.push_str("\\b"),
+            '\x0c' => out.push_str("\\f"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\x0b' => out.push_str("\\v"),
+            c if !ascii_only && is_print(c) => out.push(c),
+            c if u32::from(c) < 0x80 => {
+                let _ = write!(out, "\\x{:02x}", u32::from(c));
+            }
+            c if u32::from(c) < 0x1_0000 => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            c => {
+                let _ = write!(out, "\\U{:08x}", u32::from(c));
+            }
+        }
+    }
+    out.push(quote);
+    out
+}
+
+/// Go's `unicode.IsPrint`.
+pub(crate) fn is_print(c: char) -> bool {
+    if c.is_ascii() {
+        return matches!(c, ' '..='~');
+    }
+    // Rust's Debug escapes exactly the categories that Go does not count as printable; behind
+    // another character it leaves combining marks alone, as Go does.
+    !format!("{:?}", format!("a{c}")).contains('\\')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::{dict, int, list, nil};
+
+    // Recorded from Go 1.26's fmt.Println and strconv.Quote.
+    #[test]
+    fn floats_print_as_in_go() {
+        let cases = [
+            (1_000_000.0, "1e+06"),
+            (123_456.0, "123456"),
+            (1_234_567.0, "1.234567e+06"),
+            (100_000.0, "100000"),
+            (1e20, "1e+20"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (8080.0, "8080"),
+            (123_456_789.0, "1.23456789e+08"),
+            (0.0, "0"),
+            (-1.5, "-1.5"),
+        ];
+        for (number, text) in cases {
+            assert_eq!(float_text(number), text);
+        }
+    }
+
+    #[test]
+    fn quoting_escapes_what_go_escapes() {
+        assert_eq!(quote("a\"b\\\n\u{e9}\u{200b}\u{7f}"), "\"a\\\"b\\\\\\n\u{e9}\\u200b\\x7f\"");
+    }
+
+    #[test]
+    fn containers_print_as_in_go() {
+        let map = dict([("b".into(), int(1)), ("a".into(), nil())].into());
+        assert_eq!(to_text(&list(vec![map, Value::from("x y")])), "[map[a:<nil> b:1] x y]");
+    }
+}
