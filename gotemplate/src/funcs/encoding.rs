@@ -24,15 +24,15 @@ pub(crate) fn register(r: &mut Registry) {
     r.add("adler32sum", &[Str], |_, a| Ok(Value::from(adler32(a.str(0).as_bytes()).to_string())));
     r.add("toJson", &[Any], |cx, a| {
         let json = value::to_json(a.get(0)).unwrap_or_default();
-        bounded(cx, goyaml::json::to_string(&json))
+        bounded(cx, json.to_string())
     });
-    r.add("mustToJson", &[Any], |cx, a| bounded(cx, goyaml::json::to_string(&value::to_json(a.get(0))?)));
+    r.add("mustToJson", &[Any], |cx, a| bounded(cx, value::to_json(a.get(0))?.to_string()));
     r.add("toPrettyJson", &[Any], |cx, a| {
-        bounded(cx, goyaml::json::to_string_pretty(&value::to_json(a.get(0))?))
+        bounded(cx, value::to_json(a.get(0))?.to_string())
     });
     r.alias("mustToPrettyJson", "toPrettyJson");
     r.add("toRawJson", &[Any], |cx, a| {
-        bounded(cx, goyaml::json::to_string_raw(&value::to_json(a.get(0))?))
+        bounded(cx, value::to_json(a.get(0))?.to_string())
     });
     r.alias("mustToRawJson", "toRawJson");
     r.add("fromJson", &[Str], |_, a| {

@@ -52,6 +52,21 @@ use crate::value;
 
 pub(crate) mod builtin;
 pub(crate) mod compare;
+pub(crate) mod convert;
+pub mod dates;
+pub(crate) mod dicts;
+pub(crate) mod encoding;
+pub mod layout;
+pub(crate) mod lists;
+pub(crate) mod math;
+pub(crate) mod paths;
+pub(crate) mod reflection;
+pub(crate) mod regexes;
+pub mod semver;
+pub(crate) mod strings;
+pub(crate) mod url;
+pub(crate) mod versions;
+pub(crate) mod words;
 
 /// What a function gives back.
 pub type FuncResult = Result<Value, FuncError>;
@@ -153,7 +168,24 @@ impl Registry {
     /// [`Registry::go`] and sprig 3.3.
     #[must_use]
     pub fn sprig() -> Self {
-        Self::go()
+        let mut registry = Self::go();
+        for register in [
+            dates::register,
+            dicts::register,
+            encoding::register,
+            lists::register,
+            math::register,
+            paths::register,
+            reflection::register,
+            regexes::register,
+            strings::register,
+            url::register,
+            versions::register,
+            words::register,
+        ] {
+            register(&mut registry);
+        }
+        registry
     }
 
     /// Adds a function, in place of any other of that name.
