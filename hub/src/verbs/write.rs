@@ -1,0 +1,269 @@
+//! What every changing verb shares: decode, normalise, check, commit, tell the workers.
+//!
+//! Owns the order of these steps and the retry on conflict. The rules of kinds are in `strategy`,
+//! those of CRD schemas in `schema`. Start at [`create`] and [`modify`].
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::StoreError;
+use crate::error::ApiError;
+use crate::meta;
+use crate::registry::Kind;
+use crate::server::{Call, Server};
+use crate::store::{Expect, Key, Write};
+use crate::strategy::{self, Part};
+use crate::{media, strategy::check};
+
+/// Attempts of a change that names no resourceVersion, before the client hears of the conflict.
+const MAX_ATTEMPTS_COUNT: usize = 100;
+
+/// What to do about fields that the kind does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FieldValidation {
+    Ignore,
+    Warn,
+    Strict,
+}
+
+/// How a write is meant.
+#[derive(Debug, Clone)]
+pub(crate) struct How {
+    pub(crate) dry_run: bool,
+    pub(crate) validation: FieldValidation,
+    pub(crate) manager: String,
+    pub(crate) part: Part,
+}
+
+impl How {
+    /// As the server's own workers write.
+    pub(crate) fn internal(manager: &str) -> How {
+        How {
+            dry_run: false,
+            validation: FieldValidation::Ignore,
+            manager: manager.to_owned(),
+            part: Part::Main,
+        }
+    }
+
+    pub(crate) fn of(call: &Call) -> Result<How, ApiError> {
+        let validation = match call.query.text("fieldValidation") {
+            Some("Ignore") => FieldValidation::Ignore,
+            None | Some("Warn") => FieldValidation::Warn,
+            Some("Strict") => FieldValidation::Strict,
+            Some(other) => {
+                return Err(ApiError::bad_request(format!(
+                    "fieldValidation: Unsupported value: {other:?}: supported values: \"Ignore\", \"Strict\", \"Warn\""
+                )));
+            }
+        };
+        let part = match call.path.subresource.as_deref() {
+            Some("status") => Part::Status,
+            Some("finalize") => Part::Finalize,
+            _ => Part::Main,
+        };
+        let (dry_run, manager) = (call.query.is_dry_run(), call.manager.clone());
+        Ok(How { dry_run, validation, manager, part })
+    }
+}
+
+/// What a write came to.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) object: Value,
+    pub(crate) warnings: Vec<String>,
+    /// The object is gone: its last finalizer went with this write.
+    pub(crate) gone: bool,
+}
+
+/// Reads the body as an object of the call's kind.
+pub(crate) fn decode(call: &Call) -> Result<Value, ApiError> {
+    let mut object = media::decode(&call.content_type, &call.body)?;
+    check_identity(&mut object, &call.kind)?;
+    Ok(object)
+}
+
+/// Checks `apiVersion` and `kind`; a built-in kind may leave them out.
+pub(crate) fn check_identity(object: &mut Value, kind: &Kind) -> Result<(), ApiError> {
+    if !object.is_object() {
+        return Err(ApiError::bad_request("the body is not an object"));
+    }
+    let wanted = kind.api_version();
+    for (field, expected) in [("kind", kind.kind.as_str()), ("apiVersion", wanted.as_str())] {
+        match object[field].as_str() {
+            Some(found) if found == expected => {}
+            None | Some("") if !kind.is_custom() => object[field] = expected.into(),
+            None | Some("") => {
+                let label = if field == "kind" { "Kind" } else { "apiVersion" };
+                return Err(ApiError::bad_request(format!(
+                    "Object '{label}' is missing in '{object}'"
+                )));
+            }
+            Some(found) if field == "kind" => {
+                return Err(ApiError::bad_request(format!(
+                    "{found} in version {:?} cannot be handled as a {expected}: converting (v1.{found}) to (v1.{expected}): unknown conversion",
+                    kind.version
+                )));
+            }
+            Some(found) => {
+                return Err(ApiError::bad_request(format!(
+                    "the API version in the data ({found}) does not match the expected API version ({expected})"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Stores a new object.
+pub(crate) async fn create(
+    server: &Arc<Server>,
+    kind: &Kind,
+    namespace: Option<&str>,
+    mut object: Value,
+    how: &How,
+) -> Result<Done, ApiError> {
+    strategy::place(kind, namespace, &mut object)?;
+    if namespace.is_some() || kind.namespaced {
+        check_namespace(server, kind, namespace.unwrap_or_default(), &object)?;
+    }
+    if !meta::text(&object, "resourceVersion").is_empty() {
+        let message = "resourceVersion should not be set on objects to be created";
+        return Err(ApiError::internal(message));
+    }
+    let warnings = normalise(kind, &mut object, how)?;
+    let generated = meta::text(&object, "name").is_empty();
+    if generated {
+        strategy::generate_name(kind, &mut object, &server.world)?;
+    }
+    strategy::prepare_create(kind, &mut object, &server.world);
+    check::object(kind, &object)?;
+    let name = meta::text(&object, "name").to_owned();
+    let key = Key::new(&kind.resource, namespace, &name);
+    if how.dry_run {
+        if server.store.latest(&key).is_some() {
+            return Err(ApiError::exists(&kind.about(&name)));
+        }
+        return Ok(Done { object, warnings, gone: false });
+    }
+    let write = Write { key: key.clone(), expect: Expect::Absent, object, delete: false };
+    let committed = server.store.commit(write).await;
+    let committed = committed.map_err(|e| ApiError::from_store(&e, &kind.about(&name)))?;
+    server.after_write(&key, &committed.object, false);
+    Ok(Done { object: committed.object, warnings, gone: false })
+}
+
+/// A namespaced object needs a namespace that exists and stays.
+fn check_namespace(
+    server: &Server,
+    kind: &Kind,
+    namespace: &str,
+    object: &Value,
+) -> Result<(), ApiError> {
+    let key = Key::new(&"/namespaces".into(), None, namespace);
+    let Some(entry) = server.store.latest(&key) else {
+        let about = crate::error::About {
+            resource: "namespaces".into(),
+            name: namespace.into(),
+            ..Default::default()
+        };
+        return Err(ApiError::not_found(&about));
+    };
+    if crate::gc::may_be_deleting(&entry.bytes) && meta::is_deleting(&entry.value()) {
+        let name = meta::text(object, "name");
+        let why = format!(
+            "unable to create new content in namespace {namespace} because it is being terminated"
+        );
+        let cause = crate::error::Cause {
+            field: "metadata.namespace".into(),
+            reason: "NamespaceTerminating",
+            message: format!("namespace {namespace} is being terminated"),
+        };
+        return Err(ApiError::forbidden(&kind.about(name), &why).with_causes(vec![cause]));
+    }
+    Ok(())
+}
+
+/// Drops or refuses unknown fields, fills defaults. Returns the warnings for the client.
+pub(crate) fn normalise(
+    kind: &Kind,
+    object: &mut Value,
+    how: &How,
+) -> Result<Vec<String>, ApiError> {
+    let unknown = strategy::normalise(kind, object)?;
+    let texts: Vec<String> = unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
+    match how.validation {
+        FieldValidation::Strict if !texts.is_empty() => {
+            let message = format!("strict decoding error: {}", texts.join(", "));
+            // The peer names the kind for built-in kinds only.
+            Err(ApiError::bad_request(if kind.is_custom() {
+                message
+            } else {
+                format!(
+                    "{0} in version {1:?} cannot be handled as a {0}: {message}",
+                    kind.kind, kind.version
+                )
+            }))
+        }
+        FieldValidation::Warn => Ok(texts),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Changes an object: reads the newest state, lets `change` make the new one, checks and commits.
+///
+/// `change` runs again when another writer was faster, unless it insists on a resourceVersion.
+pub(crate) async fn modify<F>(
+    server: &Arc<Server>,
+    kind: &Kind,
+    key: &Key,
+    how: &How,
+    mut change: F,
+) -> Result<Done, ApiError>
+where
+    F: FnMut(&Value) -> Result<Value, ApiError> + Send,
+{
+    let about = kind.about(key.name());
+    for _ in 0..MAX_ATTEMPTS_COUNT {
+        let entry = server.store.latest(key).ok_or_else(|| ApiError::not_found(&about))?;
+        let old = crate::verbs::show::parse(&crate::verbs::show::convert(kind, &entry.bytes));
+        let mut new = change(&old)?;
+        let insists = insisted_revision(&new, &about, entry.revision)?;
+        let warnings = normalise(kind, &mut new, how)?;
+        strategy::prepare_update(kind, &old, &mut new, how.part)?;
+        check::object(kind, &new)?;
+        check::update(kind, &old, &new)?;
+        if new == old {
+            return Ok(Done { object: old, warnings, gone: false });
+        }
+        let gone = strategy::is_finished(kind, &new);
+        if how.dry_run {
+            return Ok(Done { object: new, warnings, gone });
+        }
+        let expect = Expect::Revision(entry.revision);
+        let write = Write { key: key.clone(), expect, object: new, delete: gone };
+        match server.store.commit(write).await {
+            Ok(committed) => {
+                server.after_write(key, &committed.object, gone);
+                return Ok(Done { object: committed.object, warnings, gone });
+            }
+            Err(StoreError::Conflict) if !insists => {}
+            Err(error) => return Err(ApiError::from_store(&error, &about)),
+        }
+    }
+    Err(ApiError::modified(&about))
+}
+
+/// Whether the new object names the revision it is based on; an error when that is not the newest.
+fn insisted_revision(
+    new: &Value,
+    about: &crate::error::About,
+    current: u64,
+) -> Result<bool, ApiError> {
+    match meta::text(new, "resourceVersion") {
+        "" | "0" => Ok(false),
+        text if text.parse() == Ok(current) => Ok(true),
+        _ => Err(ApiError::modified(about)),
+    }
+}

@@ -1,0 +1,6 @@
+//! The hub as a client sees it.
+
+mod client;
+mod durable;
+mod life;
+mod support;
