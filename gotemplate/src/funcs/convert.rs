@@ -70,9 +70,6 @@ pub(crate) fn parse_int(text: &str) -> Option<i64> {
     if body.is_empty() || body.starts_with(['+', '-']) || body.ends_with('_') || body.contains("__") {
         return None;
     }
-    if body.contains('_') && radix == 10 {
-        return None;
-    }
     let magnitude = i128::from_str_radix(&body.replace('_', ""), radix).ok()?;
     i64::try_from(if negative { -magnitude } else { magnitude }).ok()
 }
@@ -172,7 +169,7 @@ mod tests {
         assert_eq!(parse_int("017"), Some(15));
         assert_eq!(parse_int("-0b11"), Some(-3));
         assert_eq!(parse_int("0x1_0"), Some(16));
-        assert_eq!(parse_int("1_000"), None);
+        assert_eq!(parse_int("1_000"), Some(1000));
         assert_eq!(parse_int("08"), None);
         assert_eq!(parse_int("12a"), None);
     }

@@ -89,7 +89,7 @@ fn register_ranges(r: &mut Registry) {
 }
 
 fn part(all: &[Value], cut: impl Fn(&[Value]) -> &[Value]) -> Value {
-    if all.is_empty() { nil() } else { list(cut(all).to_vec()) }
+    list(if all.is_empty() { Vec::new() } else { cut(all).to_vec() })
 }
 
 /// Lists grow by copying; what is copied counts as output so that a loop cannot fill the memory.

@@ -15,7 +15,7 @@ pub(crate) fn register(r: &mut Registry) {
     r.add("typeIs", &[Str, Any], |_, a| flag(a.str(0) == type_name(a.get(1))));
     r.add("typeIsLike", &[Str, Any], |_, a| {
         let name = type_name(a.get(1));
-        flag(a.str(0) == name || a.str(0).strip_prefix('*') == Some(name))
+        flag(a.str(0) == name || name.strip_prefix('*') == Some(a.str(0)))
     });
     r.add("kindOf", &[Any], |_, a| Ok(Value::from(kind_name(a.get(0)))));
     r.add("kindIs", &[Str, Any], |_, a| flag(a.str(0) == kind_name(a.get(1))));

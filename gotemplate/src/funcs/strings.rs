@@ -25,7 +25,7 @@ fn register_trim(r: &mut Registry) {
     r.add("trimSuffix", &[Str, Str], |_, a| text(a.str(1).strip_suffix(a.str(0)).unwrap_or(a.str(1))));
     r.add("trimPrefix", &[Str, Str], |_, a| text(a.str(1).strip_prefix(a.str(0)).unwrap_or(a.str(1))));
     r.add("nospace", &[Str], |_, a| {
-        Ok(Value::from(a.str(0).chars().filter(|c| !is_go_space(*c)).collect::<String>()))
+        Ok(Value::from(without_space(a.str(0))))
     });
     r.add("trunc", &[Int, Str], |_, a| Ok(Value::from(truncate(a.int(0), a.str(1)))));
     r.add("substr", &[Int, Int, Str], |_, a| substring(a.int(0), a.int(1), a.str(2)));
@@ -122,6 +122,14 @@ fn bounded(cx: &Cx<'_>, text: String) -> FuncResult {
 pub(crate) fn is_go_space(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\u{b}' | '\u{c}' | '\r' | ' ' | '\u{85}' | '\u{a0}')
         || (c > '\u{ff}' && c.is_whitespace())
+}
+
+/// The text without white space. Where there is any, Go's function takes bytes for characters.
+fn without_space(text: &str) -> String {
+    if !text.contains(is_go_space) {
+        return text.to_owned();
+    }
+    text.bytes().map(char::from).filter(|c| !is_go_space(*c)).collect()
 }
 
 /// Go's `strings.Trim`: every character of `set`, at both ends.
