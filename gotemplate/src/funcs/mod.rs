@@ -51,8 +51,10 @@ use crate::host::Host;
 use crate::value;
 
 pub(crate) mod builtin;
+pub(crate) mod certs;
 pub(crate) mod compare;
 pub(crate) mod convert;
+pub(crate) mod crypto;
 pub mod dates;
 pub(crate) mod dicts;
 pub(crate) mod encoding;
@@ -170,6 +172,8 @@ impl Registry {
     pub fn sprig() -> Self {
         let mut registry = Self::go();
         for register in [
+            certs::register,
+            crypto::register,
             dates::register,
             dicts::register,
             encoding::register,
