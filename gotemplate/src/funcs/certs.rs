@@ -36,9 +36,7 @@ pub(crate) fn register(r: &mut Registry) {
     r.add("genSelfSignedCertWithKey", &[Str, Any, Any, Int, Str], |cx, a| {
         self_signed(cx, a, &Key::read(a.str(4))?)
     });
-    r.add("genSignedCert", &[Str, Any, Any, Int, Any], |cx, a| {
-        signed(cx, a, &Key::generate(cx)?)
-    });
+    r.add("genSignedCert", &[Str, Any, Any, Int, Any], |cx, a| signed(cx, a, &Key::generate(cx)?));
     r.add("genSignedCertWithKey", &[Str, Any, Any, Int, Any, Str], |cx, a| {
         signed(cx, a, &Key::read(a.str(5))?)
     });
@@ -94,8 +92,11 @@ impl Key {
     }
 
     fn read(pem: &str) -> Result<Self, FuncError> {
-        let key = RsaPrivateKey::from_pkcs1_pem(pem).or_else(|_| RsaPrivateKey::from_pkcs8_pem(pem));
-        Self::of(key.map_err(|_| "parsing private key: only RSA keys in PEM form sign certificates")?)
+        let key =
+            RsaPrivateKey::from_pkcs1_pem(pem).or_else(|_| RsaPrivateKey::from_pkcs8_pem(pem));
+        Self::of(
+            key.map_err(|_| "parsing private key: only RSA keys in PEM form sign certificates")?,
+        )
     }
 
     fn of(key: RsaPrivateKey) -> Result<Self, FuncError> {
@@ -153,7 +154,8 @@ fn private_key(cx: &Cx<'_>, kind: &str) -> Result<String, FuncError> {
         }
         "ed25519" => {
             // RFC 8410: a fixed header and the 32 bytes of the seed.
-            let mut der = vec![0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+            let mut der =
+                vec![0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
             let mut seed = [0; 32];
             cx.host().fill_random(&mut seed);
             der.extend(seed);
@@ -200,8 +202,7 @@ fn template(cx: &Cx<'_>, common_name: &str, days: i64) -> CertificateParams {
     let lifetime = u64::try_from(days).unwrap_or(0).min(MAX_DAYS) * 86_400;
     params.not_before = epoch + Duration::from_secs(now);
     params.not_after = epoch + Duration::from_secs(now + lifetime);
-    params.key_usages =
-        vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
     params.extended_key_usages =
         vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     params
@@ -240,7 +241,9 @@ fn leaf(cx: &Cx<'_>, a: Args<'_>) -> Result<CertificateParams, FuncError> {
     let mut params = template(cx, a.str(0), a.int(3));
     params.is_ca = IsCa::ExplicitNoCa;
     for ip in value::as_list(a.get(1)).unwrap_or_default() {
-        let text = ip.as_str().ok_or_else(|| format!("error parsing ip: {} is not a string", text_of(ip)))?;
+        let text = ip
+            .as_str()
+            .ok_or_else(|| format!("error parsing ip: {} is not a string", text_of(ip)))?;
         let ip = text.parse().map_err(|_| format!("error parsing ip: {text}"))?;
         params.subject_alt_names.push(SanType::IpAddress(ip));
     }

@@ -42,7 +42,11 @@ pub(crate) fn float_of(value: &Value) -> f64 {
 
 // Out of range, the processor that Go's goldens come from gives the smallest integer.
 fn truncate(number: f64) -> i64 {
-    if number.is_nan() || number.abs() >= 9.223_372_036_854_776e18 { i64::MIN } else { number as i64 }
+    if number.is_nan() || number.abs() >= 9.223_372_036_854_776e18 {
+        i64::MIN
+    } else {
+        number as i64
+    }
 }
 
 /// `8.00` counts as `8`.
@@ -67,7 +71,8 @@ pub(crate) fn parse_int(text: &str) -> Option<i64> {
         None if lower.len() > 1 && lower.starts_with('0') => (&lower[1..], 8),
         None => (lower.as_str(), 10),
     };
-    if body.is_empty() || body.starts_with(['+', '-']) || body.ends_with('_') || body.contains("__") {
+    if body.is_empty() || body.starts_with(['+', '-']) || body.ends_with('_') || body.contains("__")
+    {
         return None;
     }
     let magnitude = i128::from_str_radix(&body.replace('_', ""), radix).ok()?;
@@ -76,9 +81,8 @@ pub(crate) fn parse_int(text: &str) -> Option<i64> {
 
 /// A float in Go's notation.
 pub(crate) fn parse_float(text: &str) -> Option<f64> {
-    let looks_right = text
-        .bytes()
-        .all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.' | b'e' | b'E'));
+    let looks_right =
+        text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.' | b'e' | b'E'));
     if looks_right {
         return text.parse().ok().filter(|number: &f64| number.is_finite());
     }

@@ -4,7 +4,9 @@
 
 use std::convert::Infallible;
 
-use aes::cipher::{BlockModeDecrypt as _, BlockModeEncrypt as _, KeyIvInit as _, block_padding::Pkcs7};
+use aes::cipher::{
+    BlockModeDecrypt as _, BlockModeEncrypt as _, KeyIvInit as _, block_padding::Pkcs7,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{KeyInit as _, Mac as _};
@@ -85,7 +87,8 @@ fn bcrypt_hash(cx: &Cx<'_>, password: &str) -> Result<String, FuncError> {
     let mut salt = [0; 16];
     cx.host().fill_random(&mut salt);
     let hash = bcrypt::non_truncating_hash_with_salt(password, BCRYPT_COST, salt);
-    let hash = hash.map_err(|_| "failed to encrypt string with bcrypt: password length exceeds 72 bytes")?;
+    let hash =
+        hash.map_err(|_| "failed to encrypt string with bcrypt: password length exceeds 72 bytes")?;
     Ok(hash.format_for_version(bcrypt::Version::TwoA))
 }
 

@@ -47,9 +47,7 @@ fn register_formats(r: &mut Registry) {
     r.add("dateInZone", &[Str, Any, Str], |cx, a| in_zone(cx, a.str(0), a.get(1), a.str(2)));
     r.alias("date_in_zone", "dateInZone");
     r.add("htmlDate", &[Any], |cx, a| in_zone(cx, "2006-01-02", a.get(0), "Local"));
-    r.add("htmlDateInZone", &[Any, Str], |cx, a| {
-        in_zone(cx, "2006-01-02", a.get(0), a.str(1))
-    });
+    r.add("htmlDateInZone", &[Any, Str], |cx, a| in_zone(cx, "2006-01-02", a.get(0), a.str(1)));
 }
 
 fn register_durations(r: &mut Registry) {
@@ -73,7 +71,8 @@ fn register_durations(r: &mut Registry) {
             Kind::Str => parse_duration(a.str(0)).unwrap_or(0),
             Kind::Int if value::type_name(a.get(0)) == "int64" => i128::from(a.int(0)),
             Kind::Native => {
-                now(cx).timestamp().as_nanosecond() - instant(cx, a.get(0)).timestamp().as_nanosecond()
+                now(cx).timestamp().as_nanosecond()
+                    - instant(cx, a.get(0)).timestamp().as_nanosecond()
             }
             _ => 0,
         };
@@ -107,7 +106,9 @@ fn instant(cx: &Cx<'_>, value: &Value) -> Zoned {
         return time.clone();
     }
     match value::as_int(value) {
-        Some(seconds) => Timestamp::from_second(seconds).unwrap_or_default().to_zoned(TimeZone::UTC),
+        Some(seconds) => {
+            Timestamp::from_second(seconds).unwrap_or_default().to_zoned(TimeZone::UTC)
+        }
         None => now(cx),
     }
 }
@@ -138,8 +139,9 @@ fn read(cx: &Cx<'_>, a: Args<'_>) -> Result<Zoned, FuncError> {
 }
 
 fn modify(time: &Zoned, duration: &str) -> Result<Zoned, FuncError> {
-    let nanos = parse_duration(duration)
-        .ok_or_else(|| FuncError::new(format!("time: invalid duration {}", crate::print::quote(duration))))?;
+    let nanos = parse_duration(duration).ok_or_else(|| {
+        FuncError::new(format!("time: invalid duration {}", crate::print::quote(duration)))
+    })?;
     Ok(add_nanos(time, nanos))
 }
 
@@ -203,7 +205,8 @@ pub(crate) fn duration_text(nanos: i128) -> String {
         return "0s".to_owned();
     }
     if total < 1_000_000_000 {
-        let (_, unit, name) = small.into_iter().rfind(|(limit, ..)| total < *limit).unwrap_or(small[0]);
+        let (_, unit, name) =
+            small.into_iter().rfind(|(limit, ..)| total < *limit).unwrap_or(small[0]);
         return format!("{sign}{}{name}", decimals(total, unit));
     }
     let (minutes, seconds) = (total / 60_000_000_000, total % 60_000_000_000);
@@ -233,14 +236,8 @@ fn round_to(nanos: i128, unit: i128) -> i128 {
 /// The largest unit that is reached: `2h`, `3mo`.
 fn rounded(nanos: i128) -> String {
     let seconds = nanos.unsigned_abs() / 1_000_000_000;
-    let units = [
-        (31_536_000, "y"),
-        (2_628_000, "mo"),
-        (86_400, "d"),
-        (3_600, "h"),
-        (60, "m"),
-        (1, "s"),
-    ];
+    let units =
+        [(31_536_000, "y"), (2_628_000, "mo"), (86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
     match units.into_iter().find(|(unit, _)| seconds > *unit) {
         Some((unit, name)) => format!("{}{name}", seconds / unit),
         None => format!("{seconds}s"),
@@ -330,7 +327,9 @@ mod tests {
 
     #[test]
     fn durations_read_and_print_as_in_go() {
-        for (text, printed) in [("1h30m", "1h30m0s"), ("1500ms", "1.5s"), ("-2.5us", "-2.5µs"), ("0", "0s")] {
+        for (text, printed) in
+            [("1h30m", "1h30m0s"), ("1500ms", "1.5s"), ("-2.5us", "-2.5µs"), ("0", "0s")]
+        {
             assert_eq!(duration_text(parse_duration(text).unwrap()), printed);
         }
         for bad in ["", "1", "d", "1d", "."] {

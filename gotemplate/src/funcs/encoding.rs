@@ -27,13 +27,9 @@ pub(crate) fn register(r: &mut Registry) {
         bounded(cx, json.to_string())
     });
     r.add("mustToJson", &[Any], |cx, a| bounded(cx, value::to_json(a.get(0))?.to_string()));
-    r.add("toPrettyJson", &[Any], |cx, a| {
-        bounded(cx, value::to_json(a.get(0))?.to_string())
-    });
+    r.add("toPrettyJson", &[Any], |cx, a| bounded(cx, value::to_json(a.get(0))?.to_string()));
     r.alias("mustToPrettyJson", "toPrettyJson");
-    r.add("toRawJson", &[Any], |cx, a| {
-        bounded(cx, value::to_json(a.get(0))?.to_string())
-    });
+    r.add("toRawJson", &[Any], |cx, a| bounded(cx, value::to_json(a.get(0))?.to_string()));
     r.alias("mustToRawJson", "toRawJson");
     r.add("fromJson", &[Str], |_, a| {
         let json: serde_json::Value = serde_json::from_str(a.str(0)).unwrap_or_default();

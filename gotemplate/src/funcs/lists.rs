@@ -31,8 +31,12 @@ fn register_parts(r: &mut Registry) {
     use Param::{Any, ManyAny};
     r.add("list", &[ManyAny], |_, a| Ok(list(a.all().to_vec())));
     r.alias("tuple", "list");
-    r.add("first", &[Any], |_, a| Ok(items(a.get(0), "find first on")?.first().cloned().unwrap_or_else(nil)));
-    r.add("last", &[Any], |_, a| Ok(items(a.get(0), "find last on")?.last().cloned().unwrap_or_else(nil)));
+    r.add("first", &[Any], |_, a| {
+        Ok(items(a.get(0), "find first on")?.first().cloned().unwrap_or_else(nil))
+    });
+    r.add("last", &[Any], |_, a| {
+        Ok(items(a.get(0), "find last on")?.last().cloned().unwrap_or_else(nil))
+    });
     r.add("rest", &[Any], |_, a| Ok(part(items(a.get(0), "find rest on")?, |all| &all[1..])));
     r.add("initial", &[Any], |_, a| {
         Ok(part(items(a.get(0), "find initial on")?, |all| &all[..all.len() - 1]))
@@ -131,7 +135,9 @@ fn slice(a: Args<'_>) -> FuncResult {
     let (start, end) = (bound(0, 0), bound(1, all.len() as i64));
     let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
     match range {
-        Some((start, end)) if start <= end && end <= all.len() => Ok(list(all[start..end].to_vec())),
+        Some((start, end)) if start <= end && end <= all.len() => {
+            Ok(list(all[start..end].to_vec()))
+        }
         _ => Err("reflect.Value.Slice: slice index out of bounds".into()),
     }
 }
@@ -145,7 +151,12 @@ fn chunk(cx: &Cx<'_>, a: Args<'_>) -> FuncResult {
     Ok(list(all.chunks(size).map(|chunk| list(chunk.to_vec())).collect()))
 }
 
-pub(crate) fn until_step(cx: &Cx<'_>, start: i64, stop: i64, step: i64) -> Result<Vec<i64>, FuncError> {
+pub(crate) fn until_step(
+    cx: &Cx<'_>,
+    start: i64,
+    stop: i64,
+    step: i64,
+) -> Result<Vec<i64>, FuncError> {
     let reachable = if stop < start { step < 0 } else { step > 0 };
     if !reachable {
         return Ok(Vec::new());

@@ -74,9 +74,7 @@ fn divide(a: Args<'_>, operation: fn(i64, i64) -> i64) -> FuncResult {
 
 fn register_floats(r: &mut Registry) {
     use Param::{Any, Int, ManyAny};
-    r.add("add1f", &[Any], |_, a| {
-        Ok(Value::from(decimal::add(float_of(a.get(0)), 1.0)))
-    });
+    r.add("add1f", &[Any], |_, a| Ok(Value::from(decimal::add(float_of(a.get(0)), 1.0))));
     r.add("addf", &[ManyAny], |_, a| fold(Value::from(0), a.all(), decimal::add));
     r.add("subf", &[Any, ManyAny], |_, a| fold(a.get(0).clone(), a.from(1), decimal::sub));
     r.add("mulf", &[Any, ManyAny], |_, a| fold(a.get(0).clone(), a.from(1), decimal::mul));

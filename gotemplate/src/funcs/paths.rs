@@ -74,7 +74,10 @@ mod tests {
     fn paths_follow_go() {
         assert_eq!((base(""), base("//"), base("a/b/")), (".", "/", "b"));
         assert_eq!((dir("a/b").as_str(), dir("/a").as_str(), dir("a").as_str()), ("a", "/", "."));
-        assert_eq!((clean("../a//./b/.."), clean("/../x"), clean("")), ("../a".into(), "/x".into(), ".".into()));
+        assert_eq!(
+            (clean("../a//./b/.."), clean("/../x"), clean("")),
+            ("../a".into(), "/x".into(), ".".into())
+        );
         assert_eq!((ext("a.b/c"), ext("a.tar.gz")), ("", ".gz"));
     }
 }

@@ -18,7 +18,9 @@ pub(crate) fn register(r: &mut Registry) {
     r.add("regexMatch", &[Str, Str], |_, a| {
         Ok(Value::from(compile(a.str(0)).is_ok_and(|re| re.is_match(a.str(1)))))
     });
-    r.add("mustRegexMatch", &[Str, Str], |_, a| Ok(Value::from(compile(a.str(0))?.is_match(a.str(1)))));
+    r.add("mustRegexMatch", &[Str, Str], |_, a| {
+        Ok(Value::from(compile(a.str(0))?.is_match(a.str(1))))
+    });
     r.add("regexFind", &[Str, Str], |_, a| {
         Ok(Value::from(compile(a.str(0))?.find(a.str(1)).map_or("", |found| found.as_str())))
     });
@@ -54,7 +56,9 @@ fn compile(pattern: &str) -> Result<Regex, FuncError> {
     let built = RegexBuilder::new(&ascii_classes(pattern)).size_limit(MAX_PROGRAM_BYTES).build();
     built.map_err(|error| {
         let why = match error {
-            regex::Error::CompiledTooBig(limit) => format!("pattern compiles to over {limit} bytes"),
+            regex::Error::CompiledTooBig(limit) => {
+                format!("pattern compiles to over {limit} bytes")
+            }
             _ => "invalid pattern".to_owned(),
         };
         FuncError::new(format!("error parsing regexp: {why}: `{pattern}`"))

@@ -22,11 +22,13 @@ fn register_trim(r: &mut Registry) {
     r.add("trim", &[Str], |_, a| text(a.str(0).trim_matches(is_go_space)));
     r.add("trimAll", &[Str, Str], |_, a| text(trim_set(a.str(1), a.str(0))));
     r.alias("trimall", "trimAll");
-    r.add("trimSuffix", &[Str, Str], |_, a| text(a.str(1).strip_suffix(a.str(0)).unwrap_or(a.str(1))));
-    r.add("trimPrefix", &[Str, Str], |_, a| text(a.str(1).strip_prefix(a.str(0)).unwrap_or(a.str(1))));
-    r.add("nospace", &[Str], |_, a| {
-        Ok(Value::from(without_space(a.str(0))))
+    r.add("trimSuffix", &[Str, Str], |_, a| {
+        text(a.str(1).strip_suffix(a.str(0)).unwrap_or(a.str(1)))
     });
+    r.add("trimPrefix", &[Str, Str], |_, a| {
+        text(a.str(1).strip_prefix(a.str(0)).unwrap_or(a.str(1)))
+    });
+    r.add("nospace", &[Str], |_, a| Ok(Value::from(without_space(a.str(0)))));
     r.add("trunc", &[Int, Str], |_, a| Ok(Value::from(truncate(a.int(0), a.str(1)))));
     r.add("substr", &[Int, Int, Str], |_, a| substring(a.int(0), a.int(1), a.str(2)));
     r.add("abbrev", &[Int, Str], |_, a| Ok(Value::from(abbreviate(a.str(1), 0, a.int(0)))));
@@ -66,9 +68,7 @@ fn register_build(r: &mut Registry) {
     use Param::{Any, Int, ManyAny, Str};
     r.add("hello", &[], |_, _| text("Hello!"));
     r.add("toString", &[Any], |_, a| Ok(Value::from(text_of(a.get(0)))));
-    r.add("quote", &[ManyAny], |cx, a| {
-        bounded(cx, each(a, |item| quote(&text_of(item))))
-    });
+    r.add("quote", &[ManyAny], |cx, a| bounded(cx, each(a, |item| quote(&text_of(item)))));
     r.add("squote", &[ManyAny], |cx, a| {
         bounded(cx, each(a, |item| format!("'{}'", text_of(item))))
     });

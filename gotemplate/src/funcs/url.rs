@@ -50,7 +50,9 @@ fn parse(text: &str) -> FuncResult {
         ("fragment", unescape(fragment).unwrap_or_default()),
         ("userinfo", userinfo.to_owned()),
     ];
-    Ok(dict(fields.into_iter().map(|(key, text)| (key.into(), Value::from(text))).collect::<Entries>()))
+    Ok(dict(
+        fields.into_iter().map(|(key, text)| (key.into(), Value::from(text))).collect::<Entries>(),
+    ))
 }
 
 fn is_scheme(text: &str) -> bool {

@@ -114,7 +114,11 @@ fn word_end(chars: &[char], start: usize) -> usize {
     };
     let digits = run(letters, is_digit);
     // Digits join the word before them unless lower-case letters follow: `Bld4`, but `http_2xx`.
-    if digits > letters && chars.get(digits).copied().is_some_and(is_rest) { letters } else { digits }
+    if digits > letters && chars.get(digits).copied().is_some_and(is_rest) {
+        letters
+    } else {
+        digits
+    }
 }
 
 /// `some_words` to `SomeWords`; capitals at the start of a word are lowered but for the first.

@@ -1,5 +1,7 @@
 //! Templates whose output or error Go printed: `golden/*.json`, recorded by `golden/record.go`.
 
+mod recorded;
+
 use std::sync::Arc;
 
 use gotemplate::{Budget, FixedHost, MissingKey, Options, Registry, Scope, TemplateSet, value};
