@@ -1,0 +1,446 @@
+//! Turns the nodes of a document into a JSON value.
+//!
+//! Owns tags, merge keys, aliases and their budget, keys that are no strings, and the numbers
+//! that survive the way through JSON. Does not know how text is cut into nodes.
+//! Start at [`Decoder::decode`].
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Number, Value};
+
+use crate::error::{Error, Mark};
+use crate::number::{format_g, format_g32};
+use crate::resolve::{Dialect, Resolved, is_timestamp, resolve_plain};
+use crate::tree::{Content, NodeId, Scalar, Tree};
+
+const TAG_PREFIX: &str = "tag:yaml.org,2002:";
+
+pub(crate) struct Decoder<'t, 'a> {
+    tree: &'t Tree<'a>,
+    strict: bool,
+    max_depth: usize,
+    depth: usize,
+    /// Nodes decoded so far, and how many of them inside aliases.
+    decoded_count: u64,
+    aliased_count: u64,
+    /// The aliases being followed right now, to notice one inside itself.
+    open_aliases: Vec<NodeId>,
+    /// Problems that Go collects and reports together; only the first is kept.
+    first_listed: Option<Error>,
+}
+
+/// One mapping under construction.
+struct Pairs {
+    values: Map<String, Value>,
+    /// In strict mode, the keys as Go compares them: `1` and `"1"` are two.
+    seen: std::collections::BTreeSet<String>,
+}
+
+impl<'t, 'a> Decoder<'t, 'a> {
+    pub(crate) fn new(tree: &'t Tree<'a>, strict: bool, max_depth: usize) -> Decoder<'t, 'a> {
+        Decoder {
+            tree,
+            strict,
+            max_depth,
+            depth: 0,
+            decoded_count: 1,
+            aliased_count: 0,
+            open_aliases: Vec::new(),
+            first_listed: None,
+        }
+    }
+
+    pub(crate) fn decode(mut self) -> Result<Value, Error> {
+        let value = match self.tree.root {
+            None => Value::Null,
+            Some(root) => self.decode_node(root)?,
+        };
+        match self.first_listed {
+            Some(error) => Err(error),
+            None => Ok(value),
+        }
+    }
+
+    /// Counts one step, and refuses documents that are mostly copies of themselves. The limits
+    /// are go-yaml's: 99 % from aliases up to 400,000 steps, going down to 10 % at 4 million.
+    fn count_step(&mut self, mark: Mark) -> Result<(), Error> {
+        const LOW: f64 = 400_000.0;
+        const HIGH: f64 = 4_000_000.0;
+        self.decoded_count += 1;
+        if !self.open_aliases.is_empty() {
+            self.aliased_count += 1;
+        }
+        if self.aliased_count > 100 && self.decoded_count > 1000 {
+            let (aliased, decoded) = (self.aliased_count as f64, self.decoded_count as f64);
+            let allowed = 0.99 - 0.89 * ((decoded - LOW) / (HIGH - LOW)).clamp(0.0, 1.0);
+            if aliased / decoded > allowed {
+                return Err(Error::node(mark, "document contains excessive aliasing"));
+            }
+        }
+        Ok(())
+    }
+
+    fn decode_node(&mut self, id: NodeId) -> Result<Value, Error> {
+        let tree = self.tree;
+        let node = &tree.nodes[id];
+        self.count_step(node.mark)?;
+        match &node.content {
+            Content::Scalar(scalar) => decode_scalar(scalar, node.mark),
+            Content::Alias { name, target } => {
+                self.enter_alias(id, name, node.mark)?;
+                let value = self.decode_node(*target)?;
+                self.leave_alias();
+                Ok(value)
+            }
+            Content::Sequence(items) => {
+                self.enter(node.mark)?;
+                let values: Result<Vec<_>, _> =
+                    items.iter().map(|item| self.decode_node(*item)).collect();
+                self.depth -= 1;
+                Ok(Value::Array(values?))
+            }
+            Content::Mapping(pairs) => {
+                self.enter(node.mark)?;
+                let mut found = Pairs { values: Map::new(), seen: Default::default() };
+                self.decode_pairs(pairs, &mut found)?;
+                self.depth -= 1;
+                Ok(Value::Object(found.values))
+            }
+        }
+    }
+
+    fn enter(&mut self, mark: Mark) -> Result<(), Error> {
+        self.depth += 1;
+        if self.depth > self.max_depth {
+            let message = format!("exceeded max depth of {}", self.max_depth);
+            return Err(Error::node(mark, message));
+        }
+        Ok(())
+    }
+
+    fn enter_alias(&mut self, id: NodeId, name: &str, mark: Mark) -> Result<(), Error> {
+        if self.open_aliases.contains(&id) {
+            return Err(Error::node(mark, format!("anchor '{name}' value contains itself")));
+        }
+        self.open_aliases.push(id);
+        self.enter(mark)
+    }
+
+    fn leave_alias(&mut self) {
+        self.open_aliases.pop();
+        self.depth -= 1;
+    }
+
+    /// Later pairs win over earlier ones, whether they were merged or not.
+    fn decode_pairs(
+        &mut self,
+        pairs: &[(NodeId, NodeId)],
+        found: &mut Pairs,
+    ) -> Result<(), Error> {
+        for &(key_id, value_id) in pairs {
+            if let Content::Scalar(scalar) = &self.tree.nodes[key_id].content
+                && scalar.is_merge_key()
+            {
+                self.merge(value_id, found)?;
+                continue;
+            }
+            let key = self.decode_key(key_id, value_id)?;
+            let value = self.decode_node(value_id)?;
+            if self.strict && !found.seen.insert(key.go_syntax()) {
+                let mark = self.tree.nodes[value_id].mark;
+                let message = format!("key {} already set in map", key.go_syntax());
+                self.first_listed.get_or_insert_with(|| Error::listed(mark, message));
+                continue;
+            }
+            found.values.insert(key.into_text(), value);
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, id: NodeId, found: &mut Pairs) -> Result<(), Error> {
+        let tree = self.tree;
+        match &tree.nodes[id].content {
+            // Earlier entries of the list win, so they come last.
+            Content::Sequence(items) => {
+                items.iter().rev().try_for_each(|item| self.merge_mapping(*item, found))
+            }
+            _ => self.merge_mapping(id, found),
+        }
+    }
+
+    fn merge_mapping(&mut self, id: NodeId, found: &mut Pairs) -> Result<(), Error> {
+        let tree = self.tree;
+        let node = &tree.nodes[id];
+        self.count_step(node.mark)?;
+        match &node.content {
+            Content::Mapping(pairs) => self.decode_pairs(pairs, found),
+            Content::Alias { name, target } => match &tree.nodes[*target].content {
+                Content::Mapping(pairs) => {
+                    self.enter_alias(id, name, node.mark)?;
+                    self.count_step(node.mark)?;
+                    self.decode_pairs(pairs, found)?;
+                    self.leave_alias();
+                    Ok(())
+                }
+                _ => Err(merge_wants_map(node.mark)),
+            },
+            _ => Err(merge_wants_map(node.mark)),
+        }
+    }
+
+    fn decode_key(&mut self, id: NodeId, value_id: NodeId) -> Result<Key<'t>, Error> {
+        let tree = self.tree;
+        self.count_step(tree.nodes[id].mark)?;
+        let node = &tree.nodes[tree.resolve_alias(id)];
+        let mark = tree.nodes[id].mark;
+        let Content::Scalar(scalar) = &node.content else {
+            let key = self.go_syntax(id, 0);
+            return Err(Error::node(mark, format!("invalid map key: {key}")));
+        };
+        let (kind, text) = match resolve_scalar(scalar, node.mark)? {
+            Resolved::Str | Resolved::Timestamp | Resolved::Merge => return decode_text_key(scalar, mark),
+            Resolved::Bool(flag) => (KeyKind::Other, Cow::Borrowed(if flag { "true" } else { "false" })),
+            Resolved::Int(number) => (KeyKind::Other, Cow::Owned(number.to_string())),
+            Resolved::Float(number) => (KeyKind::Float, Cow::Owned(key_of_float(number))),
+            Resolved::Null => return Err(self.unsupported_key("<nil>", "<nil>", value_id, mark)),
+            Resolved::Uint(number) => {
+                return Err(self.unsupported_key("uint64", &format!("{number:#x}"), value_id, mark));
+            }
+        };
+        Ok(Key { kind, text })
+    }
+
+    fn unsupported_key(&self, kind: &str, key: &str, value: NodeId, mark: Mark) -> Error {
+        let kind = if kind == "<nil>" { "%!s(<nil>)" } else { kind };
+        let value = self.go_syntax(value, 0);
+        let message = format!("unsupported map key of type: {kind}, key: {key}, value: {value}");
+        Error::conversion(Some(mark), message)
+    }
+
+    /// Writes a node as Go's `%#v` does: people know `map[interface {}]interface {}{".Values.x":…`
+    /// as the sign of a template that was not rendered.
+    fn go_syntax(&self, id: NodeId, depth: usize) -> String {
+        const MAX_SHOWN_DEPTH: usize = 8;
+        let node = &self.tree.nodes[self.tree.resolve_alias(id)];
+        match &node.content {
+            _ if depth > MAX_SHOWN_DEPTH => "...".to_owned(),
+            Content::Scalar(scalar) => go_syntax_of_scalar(scalar, node.mark),
+            Content::Sequence(items) => {
+                let items: Vec<_> = items.iter().map(|i| self.go_syntax(*i, depth + 1)).collect();
+                format!("[]interface {{}}{{{}}}", items.join(", "))
+            }
+            Content::Mapping(pairs) => {
+                let one = |(key, value): &(NodeId, NodeId)| {
+                    let key = self.go_syntax(*key, depth + 1);
+                    format!("{key}:{}", self.go_syntax(*value, depth + 1))
+                };
+                let pairs: Vec<_> = pairs.iter().map(one).collect();
+                format!("map[interface {{}}]interface {{}}{{{}}}", pairs.join(", "))
+            }
+            Content::Alias { .. } => "...".to_owned(),
+        }
+    }
+}
+
+fn merge_wants_map(mark: Mark) -> Error {
+    Error::node(mark, "map merge requires map or sequence of maps as the value")
+}
+
+/// A key as text, and enough of its type to tell `1` from `"1"`.
+struct Key<'t> {
+    kind: KeyKind,
+    text: Cow<'t, str>,
+}
+
+#[derive(PartialEq)]
+enum KeyKind {
+    Text,
+    Float,
+    Other,
+}
+
+impl Key<'_> {
+    fn go_syntax(&self) -> String {
+        match self.kind {
+            KeyKind::Text => quote(&self.text),
+            // Keeps 1.0 apart from 1; nobody has seen what Go prints here.
+            KeyKind::Float => format!("{}.", self.text),
+            KeyKind::Other => self.text.to_string(),
+        }
+    }
+
+    fn into_text(self) -> String {
+        self.text.into_owned()
+    }
+}
+
+fn decode_text_key<'t>(scalar: &'t Scalar<'_>, mark: Mark) -> Result<Key<'t>, Error> {
+    let text = match scalar_text(scalar, mark)? {
+        Cow::Borrowed(text) => Cow::Borrowed(text),
+        Cow::Owned(text) => Cow::Owned(text),
+    };
+    Ok(Key { kind: KeyKind::Text, text })
+}
+
+fn key_of_float(number: f64) -> String {
+    match format_g32(number) {
+        text if text == "+Inf" => ".inf".to_owned(),
+        text if text == "-Inf" => "-.inf".to_owned(),
+        text if text == "NaN" => ".nan".to_owned(),
+        text => text,
+    }
+}
+
+/// Writes a string as Go's `%q` does, for error messages.
+fn quote(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => {
+                out.push('\\');
+                out.push(c);
+            }
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            '\r' => out.push_str("\\r"),
+            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+fn go_syntax_of_scalar(scalar: &Scalar<'_>, mark: Mark) -> String {
+    match resolve_scalar(scalar, mark) {
+        Ok(Resolved::Null) => "interface {}(nil)".to_owned(),
+        Ok(Resolved::Bool(flag)) => flag.to_string(),
+        Ok(Resolved::Int(number)) => number.to_string(),
+        Ok(Resolved::Uint(number)) => format!("{number:#x}"),
+        Ok(Resolved::Float(number)) => format_g(number),
+        _ => quote(&scalar.value),
+    }
+}
+
+/// What a scalar is, its tag considered.
+fn resolve_scalar(scalar: &Scalar<'_>, mark: Mark) -> Result<Resolved, Error> {
+    if scalar.tag.is_empty() {
+        return Ok(match scalar.is_implicit {
+            true => resolve_plain(&scalar.value, Dialect::V2),
+            false => Resolved::Str,
+        });
+    }
+    let wanted = scalar.tag.strip_prefix(TAG_PREFIX).unwrap_or_default();
+    if !matches!(wanted, "bool" | "int" | "float" | "null" | "timestamp") {
+        // !!str, !!binary and tags of one's own: the text stays.
+        return Ok(Resolved::Str);
+    }
+    let resolved = resolve_plain(&scalar.value, Dialect::V2);
+    let found = match &resolved {
+        Resolved::Null => "null",
+        Resolved::Bool(_) => "bool",
+        Resolved::Int(number) if wanted == "float" => return Ok(Resolved::Float(*number as f64)),
+        Resolved::Int(_) | Resolved::Uint(_) => "int",
+        Resolved::Float(_) => "float",
+        Resolved::Timestamp => "timestamp",
+        Resolved::Merge => "merge",
+        Resolved::Str if is_timestamp(&scalar.value) => "timestamp",
+        Resolved::Str => "str",
+    };
+    if found == wanted {
+        return Ok(resolved);
+    }
+    let value = &scalar.value;
+    Err(Error::node(mark, format!("cannot decode !!{found} `{value}` as a !!{wanted}")))
+}
+
+fn decode_scalar(scalar: &Scalar<'_>, mark: Mark) -> Result<Value, Error> {
+    Ok(match resolve_scalar(scalar, mark)? {
+        Resolved::Null => Value::Null,
+        Resolved::Bool(flag) => Value::Bool(flag),
+        Resolved::Int(number) => Value::from(number),
+        Resolved::Uint(number) => Value::from(number),
+        Resolved::Float(number) => decode_float(number, mark)?,
+        Resolved::Timestamp | Resolved::Merge | Resolved::Str => {
+            Value::String(scalar_text(scalar, mark)?.into_owned())
+        }
+    })
+}
+
+/// JSON has no kinds of numbers: `1.0` and `1e3` become integers on the way through it.
+fn decode_float(number: f64, mark: Mark) -> Result<Value, Error> {
+    const EXACT: f64 = 18_446_744_073_709_551_616.0;
+    let text = match format_g(number) {
+        text if number.is_finite() => text,
+        text => {
+            let message = format!("json: unsupported value: {text}");
+            return Err(Error::conversion(Some(mark), message));
+        }
+    };
+    let is_negative_zero = number == 0.0 && text.starts_with('-');
+    if number.fract() == 0.0 && number.abs() < EXACT && !is_negative_zero {
+        // The digits of the shortest form, filled up with zeros, as JSON would show them.
+        let digits = crate::number::format_json(number);
+        if let Ok(whole) = digits.parse::<i64>() {
+            return Ok(Value::from(whole));
+        }
+        if let Ok(whole) = digits.parse::<u64>() {
+            return Ok(Value::from(whole));
+        }
+    }
+    Ok(Number::from_f64(number).map_or(Value::Null, Value::Number))
+}
+
+fn scalar_text<'s>(scalar: &'s Scalar<'_>, mark: Mark) -> Result<Cow<'s, str>, Error> {
+    if scalar.tag.strip_prefix(TAG_PREFIX) != Some("binary") {
+        return Ok(Cow::Borrowed(&scalar.value));
+    }
+    let bytes = decode_base64(&scalar.value)
+        .ok_or_else(|| Error::node(mark, "!!binary value contains invalid base64 data"))?;
+    Ok(Cow::Owned(go_text(&bytes)))
+}
+
+/// Bytes as text the way Go's JSON shows them: one replacement character per broken byte.
+fn go_text(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
+    }
+    text
+}
+
+/// Standard base64 with padding; line breaks are skipped, as Go does.
+fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    let digits: Vec<u8> = text.bytes().filter(|byte| !matches!(byte, b'\n' | b'\r')).collect();
+    let mut bytes = Vec::with_capacity(digits.len() / 4 * 3);
+    let group_count = digits.len() / 4;
+    if !digits.len().is_multiple_of(4) {
+        return None;
+    }
+    for (number, group) in digits.chunks_exact(4).enumerate() {
+        let pad_count = group.iter().rev().take_while(|byte| **byte == b'=').count();
+        if pad_count > 2 || (pad_count > 0 && number + 1 != group_count) {
+            return None;
+        }
+        let mut bits = 0u32;
+        for &digit in &group[..4 - pad_count] {
+            bits = bits << 6 | base64_digit(digit)?;
+        }
+        bits <<= 6 * pad_count;
+        bytes.extend_from_slice(&bits.to_be_bytes()[1..4 - pad_count]);
+    }
+    Some(bytes)
+}
+
+fn base64_digit(byte: u8) -> Option<u32> {
+    Some(u32::from(match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'+' => 62,
+        b'/' => 63,
+        _ => return None,
+    }))
+}

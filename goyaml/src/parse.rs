@@ -1,0 +1,422 @@
+//! Puts tokens together into the nodes of the first document.
+//!
+//! Owns the grammar of YAML 1.1 as go-yaml v2.4 reads it, anchors and tag prefixes. Knows nothing
+//! of types. Start at [`parse`].
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Mark};
+use crate::scan::{Kind, Scanner};
+use crate::tree::{Content, Node, NodeId, Scalar, Tree};
+
+/// Parses the first document of `text`; what comes after it is not looked at, except for
+/// characters that no YAML text may contain.
+pub(crate) fn parse(text: &str, max_depth: usize) -> Result<Tree<'_>, Error> {
+    check_characters(text)?;
+    let mut parser = Parser {
+        scanner: Scanner::new(text, max_depth),
+        nodes: Vec::new(),
+        anchors: BTreeMap::new(),
+        prefixes: vec![("!", "!".to_owned()), ("!!", "tag:yaml.org,2002:".to_owned())],
+        depth: 0,
+        max_depth,
+    };
+    let root = parser.parse_document()?;
+    Ok(Tree { nodes: parser.nodes, root })
+}
+
+struct Parser<'a> {
+    scanner: Scanner<'a>,
+    nodes: Vec<Node<'a>>,
+    anchors: BTreeMap<&'a str, NodeId>,
+    prefixes: Vec<(&'a str, String)>,
+    depth: usize,
+    max_depth: usize,
+}
+
+/// What may stand before a node.
+#[derive(Default)]
+struct Properties<'a> {
+    anchor: Option<&'a str>,
+    tag: String,
+}
+
+/// Which nodes the grammar allows at a place.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    Flow,
+    Block,
+    /// A value or key of a block mapping, where a sequence need not be indented.
+    BlockEntry,
+}
+
+impl<'a> Parser<'a> {
+    fn parse_document(&mut self) -> Result<Option<NodeId>, Error> {
+        let root = match self.scanner.peek()?.kind {
+            Kind::StreamEnd => return Ok(None),
+            Kind::VersionDirective { .. } | Kind::TagDirective { .. } | Kind::DocumentStart => {
+                self.parse_explicit_document()?
+            }
+            _ => self.parse_node(Place::Block)?,
+        };
+        // Go reads the token after the document too, and reports it when it is broken.
+        self.scanner.peek()?;
+        Ok(Some(root))
+    }
+
+    fn parse_explicit_document(&mut self) -> Result<NodeId, Error> {
+        self.parse_directives()?;
+        let token = self.scanner.take()?;
+        if token.kind != Kind::DocumentStart {
+            let message = "did not find expected <document start>";
+            return Err(Error::parser(token.mark, Mark::default(), message));
+        }
+        let next = self.scanner.peek()?;
+        let (mark, is_empty) = (next.mark, is_document_boundary(&next.kind));
+        self.parse_entry(is_empty, mark, Place::Block)
+    }
+
+    fn parse_directives(&mut self) -> Result<(), Error> {
+        let (mut has_version, mut handles) = (false, Vec::new());
+        loop {
+            let mark = self.scanner.peek()?.mark;
+            let fail = |message: &str| Err(Error::parser(mark, Mark::default(), message));
+            match self.scanner.peek()?.kind.clone() {
+                Kind::VersionDirective { .. } if has_version => {
+                    return fail("found duplicate %YAML directive");
+                }
+                Kind::VersionDirective { major: 1, minor: 1 } => has_version = true,
+                Kind::VersionDirective { .. } => return fail("found incompatible YAML document"),
+                Kind::TagDirective { handle, .. } if handles.contains(&handle) => {
+                    return fail("found duplicate %TAG directive");
+                }
+                Kind::TagDirective { handle, prefix } => {
+                    handles.push(handle);
+                    // Searched from the front: a directive comes before the built-in meaning.
+                    self.prefixes.insert(0, (handle, prefix));
+                }
+                _ => return Ok(()),
+            }
+            self.scanner.take()?;
+        }
+    }
+
+    fn push(&mut self, mark: Mark, content: Content<'a>) -> NodeId {
+        self.nodes.push(Node { mark, content });
+        self.nodes.len() - 1
+    }
+
+    /// A node that is not written at all.
+    fn push_empty(&mut self, mark: Mark) -> NodeId {
+        self.push_scalar(mark, Cow::Borrowed(""), String::new(), true)
+    }
+
+    fn push_scalar(
+        &mut self,
+        mark: Mark,
+        value: Cow<'a, str>,
+        tag: String,
+        is_implicit: bool,
+    ) -> NodeId {
+        self.push(mark, Content::Scalar(Scalar { value, tag, is_implicit }))
+    }
+
+    fn parse_node(&mut self, place: Place) -> Result<NodeId, Error> {
+        let start = self.scanner.peek()?.mark;
+        if let Kind::Alias(name) = self.scanner.peek()?.kind {
+            self.scanner.take()?;
+            return match self.anchors.get(name) {
+                Some(&target) => Ok(self.push(start, Content::Alias { name, target })),
+                None => Err(Error::node(start, format!("unknown anchor '{name}' referenced"))),
+            };
+        }
+        self.depth += 1;
+        if self.depth > self.max_depth {
+            let message = format!("exceeded max depth of {}", self.max_depth);
+            return Err(Error::parser(start, start, message));
+        }
+        let Properties { anchor, tag } = self.parse_properties(start)?;
+        // An alias inside the node may name it already, so its place is kept free.
+        let reserved = anchor.map(|name| {
+            let id = self.push_empty(start);
+            self.anchors.insert(name, id);
+            id
+        });
+        let mut id = self.parse_content(place, start, tag, anchor.is_some())?;
+        if let Some(reserved) = reserved {
+            self.nodes.swap(reserved, id);
+            self.nodes.truncate(id);
+            id = reserved;
+        }
+        self.depth -= 1;
+        Ok(id)
+    }
+
+    fn parse_properties(&mut self, start: Mark) -> Result<Properties<'a>, Error> {
+        let mut found = Properties::default();
+        let mut has_tag = false;
+        // At most one of each, in either order.
+        for _ in 0..2 {
+            match self.scanner.peek()?.kind.clone() {
+                Kind::Anchor(name) if found.anchor.is_none() => found.anchor = Some(name),
+                Kind::Tag { handle, suffix } if !has_tag => {
+                    has_tag = true;
+                    let mark = self.scanner.peek()?.mark;
+                    found.tag = self.resolve_tag(handle, suffix, start, mark)?;
+                }
+                _ => break,
+            }
+            self.scanner.take()?;
+        }
+        Ok(found)
+    }
+
+    fn resolve_tag(
+        &self,
+        handle: &str,
+        suffix: String,
+        start: Mark,
+        mark: Mark,
+    ) -> Result<String, Error> {
+        if handle.is_empty() {
+            return Ok(suffix);
+        }
+        match self.prefixes.iter().find(|(known, _)| *known == handle) {
+            Some((_, prefix)) => Ok(format!("{prefix}{suffix}")),
+            None => Err(Error::parser(mark, start, "found undefined tag handle")),
+        }
+    }
+
+    fn parse_content(
+        &mut self,
+        place: Place,
+        start: Mark,
+        tag: String,
+        has_anchor: bool,
+    ) -> Result<NodeId, Error> {
+        let token = self.scanner.peek()?;
+        let mark = token.mark;
+        match token.kind {
+            Kind::BlockEntry if place == Place::BlockEntry => self.parse_bare_sequence(start),
+            Kind::Scalar { .. } => {
+                let Kind::Scalar { value, is_plain } = self.scanner.take()?.kind else {
+                    unreachable!("the token was a scalar when peeked at")
+                };
+                let is_implicit = tag == "!" || (tag.is_empty() && is_plain);
+                Ok(self.push_scalar(start, value, tag, is_implicit))
+            }
+            Kind::FlowSequenceStart => self.parse_flow_sequence(start),
+            Kind::FlowMappingStart => self.parse_flow_mapping(start),
+            Kind::BlockSequenceStart if place != Place::Flow => self.parse_block_sequence(start),
+            Kind::BlockMappingStart if place != Place::Flow => self.parse_block_mapping(start),
+            _ if has_anchor || !tag.is_empty() => {
+                let is_implicit = tag.is_empty();
+                Ok(self.push_scalar(start, Cow::Borrowed(""), tag, is_implicit))
+            }
+            _ => Err(Error::parser(mark, start, "did not find expected node content")),
+        }
+    }
+
+    fn parse_block_sequence(&mut self, start: Mark) -> Result<NodeId, Error> {
+        let opened = self.scanner.take()?.mark;
+        let mut items = Vec::new();
+        loop {
+            let token = self.scanner.take()?;
+            match token.kind {
+                Kind::BlockEntry => {
+                    let is_empty = matches!(
+                        self.scanner.peek()?.kind,
+                        Kind::BlockEntry | Kind::BlockEnd
+                    );
+                    items.push(self.parse_entry(is_empty, token.mark, Place::Block)?);
+                }
+                Kind::BlockEnd => return Ok(self.push(start, Content::Sequence(items))),
+                _ => {
+                    let message = "did not find expected '-' indicator";
+                    return Err(Error::parser(token.mark, opened, message));
+                }
+            }
+        }
+    }
+
+    fn parse_entry(&mut self, empty: bool, mark: Mark, place: Place) -> Result<NodeId, Error> {
+        if empty { Ok(self.push_empty(mark)) } else { self.parse_node(place) }
+    }
+
+    /// A sequence in a block mapping whose `-` stand in the column of the keys.
+    fn parse_bare_sequence(&mut self, start: Mark) -> Result<NodeId, Error> {
+        let mut items = Vec::new();
+        while self.scanner.peek()?.kind == Kind::BlockEntry {
+            let mark = self.scanner.take()?.mark;
+            let is_empty = matches!(
+                self.scanner.peek()?.kind,
+                Kind::BlockEntry | Kind::Key | Kind::Value | Kind::BlockEnd
+            );
+            items.push(self.parse_entry(is_empty, mark, Place::Block)?);
+        }
+        Ok(self.push(start, Content::Sequence(items)))
+    }
+
+    fn parse_block_mapping(&mut self, start: Mark) -> Result<NodeId, Error> {
+        let opened = self.scanner.take()?.mark;
+        let mut pairs = Vec::new();
+        loop {
+            let token = self.scanner.take()?;
+            match token.kind {
+                Kind::Key => {
+                    let is_empty = self.at_mapping_boundary()?;
+                    let key = self.parse_entry(is_empty, token.mark, Place::BlockEntry)?;
+                    let value = self.parse_block_value()?;
+                    pairs.push((key, value));
+                }
+                Kind::BlockEnd => return Ok(self.push(start, Content::Mapping(pairs))),
+                _ => {
+                    return Err(Error::parser(token.mark, opened, "did not find expected key"));
+                }
+            }
+        }
+    }
+
+    fn at_mapping_boundary(&mut self) -> Result<bool, Error> {
+        Ok(matches!(self.scanner.peek()?.kind, Kind::Key | Kind::Value | Kind::BlockEnd))
+    }
+
+    fn parse_block_value(&mut self) -> Result<NodeId, Error> {
+        let token = self.scanner.peek()?;
+        let mark = token.mark;
+        if token.kind != Kind::Value {
+            return Ok(self.push_empty(mark));
+        }
+        self.scanner.take()?;
+        let is_empty = self.at_mapping_boundary()?;
+        self.parse_entry(is_empty, mark, Place::BlockEntry)
+    }
+
+    fn parse_flow_sequence(&mut self, start: Mark) -> Result<NodeId, Error> {
+        let opened = self.scanner.take()?.mark;
+        let mut items = Vec::new();
+        loop {
+            if !items.is_empty() && self.scanner.peek()?.kind != Kind::FlowSequenceEnd {
+                self.expect_comma(opened, "did not find expected ',' or ']'")?;
+            }
+            match self.scanner.peek()?.kind {
+                Kind::FlowSequenceEnd => {
+                    self.scanner.take()?;
+                    return Ok(self.push(start, Content::Sequence(items)));
+                }
+                Kind::Key => items.push(self.parse_flow_pair()?),
+                _ => items.push(self.parse_node(Place::Flow)?),
+            }
+        }
+    }
+
+    fn expect_comma(&mut self, opened: Mark, message: &str) -> Result<(), Error> {
+        let token = self.scanner.take()?;
+        if token.kind == Kind::FlowEntry {
+            return Ok(());
+        }
+        Err(Error::parser(token.mark, opened, message))
+    }
+
+    /// `[a: b]`: a mapping of one pair.
+    fn parse_flow_pair(&mut self) -> Result<NodeId, Error> {
+        let start = self.scanner.take()?.mark;
+        let is_end = |kind: &Kind<'_>| matches!(kind, Kind::FlowEntry | Kind::FlowSequenceEnd);
+        let token = self.scanner.peek()?;
+        let mark = token.mark;
+        let key_is_empty = token.kind == Kind::Value || is_end(&token.kind);
+        if key_is_empty {
+            // Go drops the token that shows the key to be missing, the `:` included.
+            self.scanner.take()?;
+        }
+        let key = self.parse_entry(key_is_empty, mark, Place::Flow)?;
+        let mut value_is_empty = true;
+        if self.scanner.peek()?.kind == Kind::Value {
+            self.scanner.take()?;
+            value_is_empty = is_end(&self.scanner.peek()?.kind);
+        }
+        let mark = self.scanner.peek()?.mark;
+        let value = self.parse_entry(value_is_empty, mark, Place::Flow)?;
+        Ok(self.push(start, Content::Mapping(vec![(key, value)])))
+    }
+
+    fn parse_flow_mapping(&mut self, start: Mark) -> Result<NodeId, Error> {
+        let opened = self.scanner.take()?.mark;
+        let mut pairs = Vec::new();
+        loop {
+            if !pairs.is_empty() && self.scanner.peek()?.kind != Kind::FlowMappingEnd {
+                self.expect_comma(opened, "did not find expected ',' or '}'")?;
+            }
+            match self.scanner.peek()?.kind {
+                Kind::FlowMappingEnd => {
+                    self.scanner.take()?;
+                    return Ok(self.push(start, Content::Mapping(pairs)));
+                }
+                Kind::Key => {
+                    self.scanner.take()?;
+                    let is_empty = self.at_flow_boundary(true)?;
+                    let mark = self.scanner.peek()?.mark;
+                    let key = self.parse_entry(is_empty, mark, Place::Flow)?;
+                    let value = self.parse_flow_value()?;
+                    pairs.push((key, value));
+                }
+                _ => {
+                    let key = self.parse_node(Place::Flow)?;
+                    let mark = self.scanner.peek()?.mark;
+                    let value = self.push_empty(mark);
+                    pairs.push((key, value));
+                }
+            }
+        }
+    }
+
+    fn at_flow_boundary(&mut self, is_key: bool) -> Result<bool, Error> {
+        Ok(match self.scanner.peek()?.kind {
+            Kind::FlowEntry | Kind::FlowMappingEnd => true,
+            Kind::Value => is_key,
+            _ => false,
+        })
+    }
+
+    fn parse_flow_value(&mut self) -> Result<NodeId, Error> {
+        let mut is_empty = true;
+        if self.scanner.peek()?.kind == Kind::Value {
+            self.scanner.take()?;
+            is_empty = self.at_flow_boundary(false)?;
+        }
+        let mark = self.scanner.peek()?.mark;
+        self.parse_entry(is_empty, mark, Place::Flow)
+    }
+}
+
+fn is_document_boundary(kind: &Kind<'_>) -> bool {
+    matches!(
+        kind,
+        Kind::VersionDirective { .. }
+            | Kind::TagDirective { .. }
+            | Kind::DocumentStart
+            | Kind::DocumentEnd
+            | Kind::StreamEnd
+    )
+}
+
+/// Refuses the characters that YAML 1.1 forbids everywhere, even in quotes.
+fn check_characters(text: &str) -> Result<(), Error> {
+    match text.char_indices().find(|(_, c)| !is_allowed(*c)) {
+        None => Ok(()),
+        Some((at, _)) => {
+            let line = text[..at].matches('\n').count() as u32;
+            let column = text[..at].chars().rev().take_while(|c| *c != '\n').count() as u32;
+            let mark = Mark { index: 0, line, column };
+            Err(Error::node(mark, "control characters are not allowed"))
+        }
+    }
+}
+
+/// Can this character stand in a YAML text at all?
+pub(crate) fn is_allowed(c: char) -> bool {
+    matches!(c,
+        ' '..='~' | '\t' | '\n' | '\r' | '\u{85}'
+        | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+}
