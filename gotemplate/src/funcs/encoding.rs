@@ -23,13 +23,20 @@ pub(crate) fn register(r: &mut Registry) {
     r.add("sha512sum", &[Str], |_, a| Ok(hex(&sha2::Sha512::digest(a.str(0)))));
     r.add("adler32sum", &[Str], |_, a| Ok(Value::from(adler32(a.str(0).as_bytes()).to_string())));
     r.add("toJson", &[Any], |cx, a| {
-        let json = value::to_json(a.get(0)).unwrap_or_default();
-        bounded(cx, json.to_string())
+        // The plain name swallows errors, as sprig's does.
+        let json = value::to_json(a.get(0)).map(|json| goyaml::json::to_string(&json));
+        bounded(cx, json.unwrap_or_default())
     });
-    r.add("mustToJson", &[Any], |cx, a| bounded(cx, value::to_json(a.get(0))?.to_string()));
-    r.add("toPrettyJson", &[Any], |cx, a| bounded(cx, value::to_json(a.get(0))?.to_string()));
+    r.add("mustToJson", &[Any], |cx, a| {
+        bounded(cx, goyaml::json::to_string(&value::to_json(a.get(0))?))
+    });
+    r.add("toPrettyJson", &[Any], |cx, a| {
+        bounded(cx, goyaml::json::to_string_pretty(&value::to_json(a.get(0))?))
+    });
     r.alias("mustToPrettyJson", "toPrettyJson");
-    r.add("toRawJson", &[Any], |cx, a| bounded(cx, value::to_json(a.get(0))?.to_string()));
+    r.add("toRawJson", &[Any], |cx, a| {
+        bounded(cx, goyaml::json::to_string_raw(&value::to_json(a.get(0))?))
+    });
     r.alias("mustToRawJson", "toRawJson");
     r.add("fromJson", &[Str], |_, a| {
         let json: serde_json::Value = serde_json::from_str(a.str(0)).unwrap_or_default();
