@@ -194,6 +194,8 @@ impl<'t, 'a> Decoder<'t, 'a> {
         let node = &tree.nodes[tree.resolve_alias(id)];
         let mark = tree.nodes[id].mark;
         let Content::Scalar(scalar) = &node.content else {
+            // An invalid key inside this one is reported first.
+            self.decode_node(id)?;
             let key = self.go_syntax(id, 0);
             return Err(Error::node(mark, format!("invalid map key: {key}")));
         };
@@ -212,7 +214,10 @@ impl<'t, 'a> Decoder<'t, 'a> {
 
     fn unsupported_key(&self, kind: &str, key: &str, value: NodeId, mark: Mark) -> Error {
         let kind = if kind == "<nil>" { "%!s(<nil>)" } else { kind };
-        let value = self.go_syntax(value, 0);
+        let value = match self.go_syntax(value, 0) {
+            nil if nil == "interface {}(nil)" => "<nil>".to_owned(),
+            value => value,
+        };
         let message = format!("unsupported map key of type: {kind}, key: {key}, value: {value}");
         Error::conversion(Some(mark), message)
     }

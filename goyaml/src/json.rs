@@ -1,7 +1,7 @@
 //! JSON as Go's `encoding/json` writes it.
 //!
 //! Owns the text of numbers and the escapes of strings: identities are hashes of these bytes.
-//! Knows nothing of YAML. Start at [`to_string`].
+//! Knows nothing of YAML. Start at [`to_string`]; reading is in `json_read`.
 
 use std::io;
 
@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter, Serializer};
 use serde_json::{Number, Value};
 
+pub use crate::json_read::{Error, from_str};
 pub use crate::number::format_json as number_text;
 
 /// Writes a value as Go's `json.Marshal` does: no blanks, `<`, `>` and `&` escaped, Go's numbers.

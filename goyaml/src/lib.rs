@@ -24,6 +24,7 @@ mod documents;
 mod emit;
 mod error;
 pub mod json;
+mod json_read;
 mod number;
 mod parse;
 mod position;
@@ -67,7 +68,17 @@ pub fn from_str_strict(text: &str) -> Result<Value, Error> {
 /// Floats without a fraction lose their point, as in Go. This writes everything; Go refuses some
 /// values, for which see [`try_to_string`].
 pub fn to_string(value: &Value) -> String {
-    emit::Emitter::new(Dialect::V2).write_document(value)
+    emit::Emitter::new(Dialect::V2).write_document(value).0
+}
+
+/// Writes as [`to_string`] does, and fails where `sigs.k8s.io/yaml.Marshal` does: it reads its
+/// own JSON as YAML on the way, which cannot contain certain characters (U+007F, U+0080 and
+/// others, U+FFFE) nor keys of more than 1,022 characters. Helm's `toYaml` is empty then.
+pub fn try_to_string(value: &Value) -> Result<String, Error> {
+    match emit::Emitter::new(Dialect::V2).write_document(value) {
+        (text, None) => Ok(text),
+        (_, Some(error)) => Err(error),
+    }
 }
 
 /// Writes a value as go-yaml v3 does with an indentation of two (Helm's `toYamlPretty`): lists
@@ -76,5 +87,5 @@ pub fn to_string(value: &Value) -> String {
 /// Here floats are Go's own and print as such: 1e6 as `1e+06`, which is what numbers from chart
 /// values are.
 pub fn to_string_pretty(value: &Value) -> String {
-    emit::Emitter::new(Dialect::V3).write_document(value)
+    emit::Emitter::new(Dialect::V3).write_document(value).0
 }

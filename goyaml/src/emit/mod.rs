@@ -4,14 +4,19 @@
 //! is decided in `style`, the order of keys in `order`. Start at [`Emitter::write_document`].
 
 mod order;
+mod roundtrip;
 mod scalar;
 mod style;
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Number, Value};
 
+use crate::error::Error;
 use crate::number::{format_g, format_json};
 use crate::resolve::Dialect;
 use order::sort_keys;
+use roundtrip::pass_through_json;
 use style::{Style, is_multi_line};
 
 /// Keys longer than this many bytes are written as `? key`.
@@ -38,19 +43,29 @@ pub(crate) struct Emitter {
     whitespace: bool,
     /// Nothing but indentation and `-`, `?`, `:` indicators stands on this line so far.
     indention: bool,
+    /// What Go's way through JSON would not have survived.
+    refused: Option<Error>,
 }
 
 impl Emitter {
     pub(crate) fn new(dialect: Dialect) -> Emitter {
         let width = if dialect == Dialect::V2 { V2_WIDTH } else { usize::MAX };
-        Emitter { out: String::new(), dialect, width, column: 0, whitespace: true, indention: true }
+        Emitter {
+            out: String::with_capacity(256),
+            dialect,
+            width,
+            column: 0,
+            whitespace: true,
+            indention: true,
+            refused: None,
+        }
     }
 
-    /// Writes one document with the line break at its end.
-    pub(crate) fn write_document(mut self, value: &Value) -> String {
+    /// Writes one document with the line break at its end, and says what Go would not write.
+    pub(crate) fn write_document(mut self, value: &Value) -> (String, Option<Error>) {
         self.write_node(value, 0, Place::Root);
         self.write_indent(0);
-        self.out
+        (self.out, self.refused)
     }
 
     /// `indent` is the column of the collection that the node is in.
@@ -64,7 +79,10 @@ impl Emitter {
                 let text = number_text(number, self.dialect);
                 self.write_plain(&text, inner, false);
             }
-            Value::String(text) => self.write_string(text, inner, false),
+            Value::String(text) => {
+                let text = self.through_json(text, false);
+                self.write_string(&text, inner, false);
+            }
             Value::Array(items) if items.is_empty() => self.write_indicator("[]", false),
             Value::Object(pairs) if pairs.is_empty() => self.write_indicator("{}", false),
             Value::Array(items) => {
@@ -88,11 +106,24 @@ impl Emitter {
         }
     }
 
+    /// v2 gets the text out of JSON that was read as YAML; says what is left of it.
+    fn through_json<'t>(&mut self, text: &'t str, is_key: bool) -> Cow<'t, str> {
+        if self.dialect == Dialect::V3 {
+            return Cow::Borrowed(text);
+        }
+        let (text, error) = pass_through_json(text, is_key);
+        if self.refused.is_none() {
+            self.refused = error;
+        }
+        text
+    }
+
     fn write_mapping(&mut self, pairs: &Map<String, Value>, indent: usize) {
         let mut keys: Vec<(&str, &Value)> =
             pairs.iter().map(|(key, value)| (key.as_str(), value)).collect();
         sort_keys(&mut keys, self.dialect);
         for (key, value) in keys {
+            let key: &str = &self.through_json(key, true);
             self.write_indent(indent);
             if key.len() <= SIMPLE_KEY_BYTES && !is_multi_line(key) {
                 self.write_string(key, indent + STEP, true);

@@ -53,6 +53,9 @@ struct SimpleKey {
     possible: bool,
     /// In block style, at the indentation of the mapping, nothing but a key may stand.
     required: bool,
+    /// go-yaml v2 loses track of a key that is an empty flow collection: its `:` is read, but too
+    /// late to put a key in front of tokens that were handed out already.
+    forgotten: bool,
     token_number: usize,
     mark: Mark,
 }
@@ -119,7 +122,7 @@ impl<'a> Scanner<'a> {
             if self.simple_keys[level].token_number != self.taken_count {
                 return Ok(false);
             }
-            if self.simple_keys[level].possible {
+            if self.simple_keys[level].possible && !self.simple_keys[level].forgotten {
                 return self.is_still_key(level);
             }
         }
@@ -165,6 +168,7 @@ impl<'a> Scanner<'a> {
             self.simple_keys[level] = SimpleKey {
                 possible: true,
                 required: self.in_block() && self.indent == self.cursor.column(),
+                forgotten: false,
                 token_number: self.taken_count + self.queue.len(),
                 mark: self.cursor.mark(),
             };
@@ -196,7 +200,7 @@ impl<'a> Scanner<'a> {
             self.indents.push(self.indent);
             self.indent = column;
             self.check_depth(self.indents.len(), mark)?;
-            let at = at.unwrap_or(self.queue.len()).min(self.queue.len());
+            let at = at.unwrap_or(self.queue.len());
             self.queue.insert(at, Token { kind, mark });
         }
         Ok(())
@@ -260,7 +264,7 @@ impl<'a> Scanner<'a> {
 
     fn skip_to_token(&mut self) {
         loop {
-            if self.cursor.column() == 0 && self.cursor.is_byte_order_mark() {
+            if self.cursor.pos() == 0 && self.cursor.is_byte_order_mark() {
                 self.cursor.skip();
             }
             // A tab is no indentation, so it may not stand where a block key could start.
@@ -314,7 +318,11 @@ impl<'a> Scanner<'a> {
     fn fetch_flow_end(&mut self, kind: Kind<'a>) -> Result<(), Error> {
         self.drop_simple_key()?;
         if !self.in_block() {
-            self.simple_keys.pop();
+            let inner = self.simple_keys.pop();
+            let level = self.level();
+            let outer = &mut self.simple_keys[level];
+            // No key was ever possible inside, so the entry still has the number of the bracket.
+            outer.forgotten = inner.is_some_and(|key| key.token_number == outer.token_number);
         }
         self.push_indicator(kind, false);
         Ok(())
@@ -364,10 +372,11 @@ impl<'a> Scanner<'a> {
         let level = self.level();
         if self.is_still_key(level)? {
             let key = self.simple_keys[level];
-            let at = key.token_number - self.taken_count;
-            self.queue.insert(at, Token { kind: Kind::Key, mark: key.mark });
+            let at = key.token_number.checked_sub(self.taken_count);
+            let place = at.unwrap_or(self.queue.len());
+            self.queue.insert(place, Token { kind: Kind::Key, mark: key.mark });
             let column = i64::from(key.mark.column);
-            self.open_block(column, Some(at), Kind::BlockMappingStart, key.mark)?;
+            self.open_block(column, at, Kind::BlockMappingStart, key.mark)?;
             self.simple_keys[level].possible = false;
             self.push_indicator(Kind::Value, false);
             return Ok(());

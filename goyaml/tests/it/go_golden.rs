@@ -1,0 +1,120 @@
+//! Reading and writing, line by line against the recordings.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+/// Reads `name` and hands each recorded case to `check`, which returns what is wrong with it.
+fn check_golden(name: &str, check: impl Fn(&Value) -> Option<String>) {
+    let dir = std::env::var_os("GOYAML_GOLDEN").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden"),
+        PathBuf::from,
+    );
+    let text = std::fs::read_to_string(dir.join(name)).expect("the golden file is there");
+    let wrong: Vec<String> = text
+        .lines()
+        .map(|line| goyaml::json::from_str(line).expect("a golden line is JSON"))
+        .filter_map(|case| {
+            let wrong = check(&case)?;
+            Some(format!("in:   {}\n{wrong}", case["in"]))
+        })
+        .collect();
+    let shown_count = if dir.ends_with("tests/golden") { 20 } else { 200 };
+    let shown = wrong.iter().take(shown_count).cloned().collect::<Vec<_>>().join("\n\n");
+    assert!(wrong.is_empty(), "{} of {} differ\n{shown}", wrong.len(), text.lines().count());
+}
+
+fn text<'a>(case: &'a Value, key: &str) -> &'a str {
+    case[key].as_str().unwrap_or_default()
+}
+
+fn differ(what: &str, ours: &str, theirs: &str) -> Option<String> {
+    (ours != theirs).then(|| format!("{what}\n  ours: {ours:?}\n  go:   {theirs:?}"))
+}
+
+#[test]
+fn yaml_is_read_as_go_reads_it() {
+    check_golden("read.jsonl", |case| {
+        let read = goyaml::from_str(text(case, "in"));
+        match (read, case.get("err")) {
+            (Ok(value), None) => {
+                // Go writes this one as an escape when it stands for a broken byte.
+                let json = text(case, "json").replace("\\ufffd", "\u{fffd}");
+                differ("json", &goyaml::json::to_string(&value), &json)
+            },
+            (Ok(value), Some(error)) => Some(format!("read {value}, Go fails: {error}")),
+            (Err(error), None) => Some(format!("fails: {error}, Go reads {}", case["json"])),
+            (Err(_), Some(_)) => None,
+        }
+    });
+}
+
+#[test]
+fn errors_have_the_text_go_has() {
+    check_golden("read.jsonl", |case| {
+        let error = goyaml::from_str(text(case, "in")).err()?;
+        differ("error", &error.to_string(), text(case, "err"))
+    });
+}
+
+#[test]
+fn strict_reading_refuses_what_go_refuses() {
+    check_golden("read.jsonl", |case| {
+        let error = goyaml::from_str_strict(text(case, "in")).err().map(|error| error.to_string());
+        let expected = case.get("strict").or(case.get("err")).and_then(Value::as_str);
+        match (&error, expected) {
+            (None, None) | (Some(_), Some(_)) => None,
+            _ => Some(format!("ours: {error:?}\n  go:   {expected:?}")),
+        }
+    });
+}
+
+#[test]
+fn yaml_is_written_as_go_writes_it() {
+    check_golden("write.jsonl", |case| {
+        match (goyaml::try_to_string(&case["in"]), case.get("err")) {
+            (Ok(yaml), None) => differ("yaml", &yaml, text(case, "yaml")),
+            (Ok(_), Some(error)) => Some(format!("written, Go fails: {error}")),
+            (Err(error), None) => Some(format!("fails: {error}")),
+            (Err(_), Some(_)) => None,
+        }
+    });
+}
+
+#[test]
+fn pretty_yaml_is_written_as_go_writes_it() {
+    check_golden("write.jsonl", |case| {
+        differ("pretty", &goyaml::to_string_pretty(&case["in"]), text(case, "pretty"))
+    });
+}
+
+#[test]
+fn json_is_written_as_go_writes_it() {
+    check_golden("write.jsonl", |case| {
+        let plain = text(case, "json");
+        let or_plain = |key| case.get(key).and_then(Value::as_str).unwrap_or(plain);
+        let value = &case["in"];
+        let floats = goyaml::json::go_number_value(value.clone());
+        differ("json", &goyaml::json::to_string(value), plain)
+            .or_else(|| differ("raw", &goyaml::json::to_string_raw(value), or_plain("raw")))
+            .or_else(|| {
+                differ("indent", &goyaml::json::to_string_pretty(value), or_plain("indent"))
+            })
+            .or_else(|| {
+                let parsed = serde_json::from_str::<Value>(plain).is_ok();
+                (!parsed).then(|| "not JSON for others".to_owned())
+            })
+            .or_else(|| differ("float64", &goyaml::json::to_string(&floats), or_plain("float64")))
+    });
+}
+
+#[test]
+fn json_is_read_as_go_reads_it() {
+    check_golden("json.jsonl", |case| match goyaml::json::from_str(text(case, "in")) {
+        Ok(value) => {
+            let json = goyaml::json::to_string(&goyaml::json::go_number_value(value));
+            differ("json", &json, text(case, "json"))
+        }
+        Err(error) => differ("error", &error.to_string(), text(case, "err")),
+    });
+}
