@@ -9,8 +9,8 @@ use std::borrow::Cow;
 use serde_json::{Map, Number, Value};
 
 use crate::error::{Error, Mark};
-use crate::number::{format_g, format_g32};
-use crate::resolve::{Dialect, Resolved, is_timestamp, resolve_plain};
+use crate::number::{format_g, format_g32, format_json};
+use crate::resolve::{Dialect, Resolved, resolve_plain};
 use crate::tree::{Content, NodeId, Scalar, Tree};
 
 const TAG_PREFIX: &str = "tag:yaml.org,2002:";
@@ -25,8 +25,11 @@ pub(crate) struct Decoder<'t, 'a> {
     aliased_count: u64,
     /// The aliases being followed right now, to notice one inside itself.
     open_aliases: Vec<NodeId>,
-    /// Problems that Go collects and reports together; only the first is kept.
-    first_listed: Option<Error>,
+    /// Problems that Go notices only after all YAML is read, each kind after the one before; of
+    /// each the first is kept.
+    duplicate: Option<Error>,
+    bad_key: Option<Error>,
+    bad_number: Option<Error>,
 }
 
 /// One mapping under construction.
@@ -46,7 +49,9 @@ impl<'t, 'a> Decoder<'t, 'a> {
             decoded_count: 1,
             aliased_count: 0,
             open_aliases: Vec::new(),
-            first_listed: None,
+            duplicate: None,
+            bad_key: None,
+            bad_number: None,
         }
     }
 
@@ -55,7 +60,7 @@ impl<'t, 'a> Decoder<'t, 'a> {
             None => Value::Null,
             Some(root) => self.decode_node(root)?,
         };
-        match self.first_listed {
+        match self.duplicate.or(self.bad_key).or(self.bad_number) {
             Some(error) => Err(error),
             None => Ok(value),
         }
@@ -85,7 +90,7 @@ impl<'t, 'a> Decoder<'t, 'a> {
         let node = &tree.nodes[id];
         self.count_step(node.mark)?;
         match &node.content {
-            Content::Scalar(scalar) => decode_scalar(scalar, node.mark),
+            Content::Scalar(scalar) => self.decode_scalar(scalar, node.mark),
             Content::Alias { name, target } => {
                 self.enter_alias(id, name, node.mark)?;
                 let value = self.decode_node(*target)?;
@@ -131,6 +136,23 @@ impl<'t, 'a> Decoder<'t, 'a> {
         self.depth -= 1;
     }
 
+    fn decode_scalar(&mut self, scalar: &Scalar<'_>, mark: Mark) -> Result<Value, Error> {
+        Ok(match resolve_scalar(scalar, mark)? {
+            Resolved::Null => Value::Null,
+            Resolved::Bool(flag) => Value::Bool(flag),
+            Resolved::Int(number) => Value::from(number),
+            Resolved::Uint(number) => Value::from(number),
+            Resolved::Float(number) => decode_float(number).unwrap_or_else(|| {
+                let message = format!("json: unsupported value: {}", format_g(number));
+                self.bad_number.get_or_insert_with(|| Error::conversion(Some(mark), message));
+                Value::Null
+            }),
+            Resolved::Timestamp | Resolved::Str => {
+                Value::String(scalar_text(scalar, mark)?.into_owned())
+            }
+        })
+    }
+
     /// Later pairs win over earlier ones, whether they were merged or not.
     fn decode_pairs(
         &mut self,
@@ -149,7 +171,7 @@ impl<'t, 'a> Decoder<'t, 'a> {
             if self.strict && !found.seen.insert(key.go_syntax()) {
                 let mark = self.tree.nodes[value_id].mark;
                 let message = format!("key {} already set in map", key.go_syntax());
-                self.first_listed.get_or_insert_with(|| Error::listed(mark, message));
+                self.duplicate.get_or_insert_with(|| Error::listed(mark, message));
                 continue;
             }
             found.values.insert(key.into_text(), value);
@@ -200,26 +222,34 @@ impl<'t, 'a> Decoder<'t, 'a> {
             return Err(Error::node(mark, format!("invalid map key: {key}")));
         };
         let (kind, text) = match resolve_scalar(scalar, node.mark)? {
-            Resolved::Str | Resolved::Timestamp | Resolved::Merge => return decode_text_key(scalar, mark),
-            Resolved::Bool(flag) => (KeyKind::Other, Cow::Borrowed(if flag { "true" } else { "false" })),
+            Resolved::Str | Resolved::Timestamp => return decode_text_key(scalar, mark),
+            Resolved::Bool(true) => (KeyKind::Other, Cow::Borrowed("true")),
+            Resolved::Bool(false) => (KeyKind::Other, Cow::Borrowed("false")),
             Resolved::Int(number) => (KeyKind::Other, Cow::Owned(number.to_string())),
             Resolved::Float(number) => (KeyKind::Float, Cow::Owned(key_of_float(number))),
-            Resolved::Null => return Err(self.unsupported_key("<nil>", "<nil>", value_id, mark)),
+            Resolved::Null => {
+                self.refuse_key("%!s(<nil>)", "<nil>", value_id, mark);
+                (KeyKind::Other, Cow::Borrowed("<nil>"))
+            }
             Resolved::Uint(number) => {
-                return Err(self.unsupported_key("uint64", &format!("{number:#x}"), value_id, mark));
+                self.refuse_key("uint64", &format!("{number:#x}"), value_id, mark);
+                (KeyKind::Other, Cow::Owned(number.to_string()))
             }
         };
         Ok(Key { kind, text })
     }
 
-    fn unsupported_key(&self, kind: &str, key: &str, value: NodeId, mark: Mark) -> Error {
-        let kind = if kind == "<nil>" { "%!s(<nil>)" } else { kind };
-        let value = match self.go_syntax(value, 0) {
-            nil if nil == "interface {}(nil)" => "<nil>".to_owned(),
-            value => value,
-        };
-        let message = format!("unsupported map key of type: {kind}, key: {key}, value: {value}");
-        Error::conversion(Some(mark), message)
+    /// YAML knows such keys, JSON does not.
+    fn refuse_key(&mut self, kind: &str, key: &str, value: NodeId, mark: Mark) {
+        if self.bad_key.is_none() {
+            let value = match self.go_syntax(value, 0) {
+                nil if nil == "interface {}(nil)" => "<nil>".to_owned(),
+                value => value,
+            };
+            let message =
+                format!("unsupported map key of type: {kind}, key: {key}, value: {value}");
+            self.bad_key = Some(Error::conversion(Some(mark), message));
+        }
     }
 
     /// Writes a node as Go's `%#v` does: people know `map[interface {}]interface {}{".Values.x":…`
@@ -349,8 +379,6 @@ fn resolve_scalar(scalar: &Scalar<'_>, mark: Mark) -> Result<Resolved, Error> {
         Resolved::Int(_) | Resolved::Uint(_) => "int",
         Resolved::Float(_) => "float",
         Resolved::Timestamp => "timestamp",
-        Resolved::Merge => "merge",
-        Resolved::Str if is_timestamp(&scalar.value) => "timestamp",
         Resolved::Str => "str",
     };
     if found == wanted {
@@ -360,41 +388,19 @@ fn resolve_scalar(scalar: &Scalar<'_>, mark: Mark) -> Result<Resolved, Error> {
     Err(Error::node(mark, format!("cannot decode !!{found} `{value}` as a !!{wanted}")))
 }
 
-fn decode_scalar(scalar: &Scalar<'_>, mark: Mark) -> Result<Value, Error> {
-    Ok(match resolve_scalar(scalar, mark)? {
-        Resolved::Null => Value::Null,
-        Resolved::Bool(flag) => Value::Bool(flag),
-        Resolved::Int(number) => Value::from(number),
-        Resolved::Uint(number) => Value::from(number),
-        Resolved::Float(number) => decode_float(number, mark)?,
-        Resolved::Timestamp | Resolved::Merge | Resolved::Str => {
-            Value::String(scalar_text(scalar, mark)?.into_owned())
-        }
-    })
-}
-
-/// JSON has no kinds of numbers: `1.0` and `1e3` become integers on the way through it.
-fn decode_float(number: f64, mark: Mark) -> Result<Value, Error> {
-    const EXACT: f64 = 18_446_744_073_709_551_616.0;
-    let text = match format_g(number) {
-        text if number.is_finite() => text,
-        text => {
-            let message = format!("json: unsupported value: {text}");
-            return Err(Error::conversion(Some(mark), message));
-        }
-    };
-    let is_negative_zero = number == 0.0 && text.starts_with('-');
-    if number.fract() == 0.0 && number.abs() < EXACT && !is_negative_zero {
+/// JSON has no kinds of numbers: `1.0` and `1e3` become integers on the way through it. `None`
+/// for what JSON cannot say.
+fn decode_float(number: f64) -> Option<Value> {
+    let is_negative_zero = number == 0.0 && number.is_sign_negative();
+    if number.fract() == 0.0 && !is_negative_zero {
         // The digits of the shortest form, filled up with zeros, as JSON would show them.
-        let digits = crate::number::format_json(number);
-        if let Ok(whole) = digits.parse::<i64>() {
-            return Ok(Value::from(whole));
-        }
-        if let Ok(whole) = digits.parse::<u64>() {
-            return Ok(Value::from(whole));
+        let digits = format_json(number);
+        let whole = digits.parse::<i64>().map(Value::from);
+        if let Ok(whole) = whole.or_else(|_| digits.parse::<u64>().map(Value::from)) {
+            return Some(whole);
         }
     }
-    Ok(Number::from_f64(number).map_or(Value::Null, Value::Number))
+    Number::from_f64(number).map(Value::Number)
 }
 
 fn scalar_text<'s>(scalar: &'s Scalar<'_>, mark: Mark) -> Result<Cow<'s, str>, Error> {

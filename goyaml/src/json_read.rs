@@ -21,13 +21,17 @@ pub struct Error {
 /// rounded correctly (which `serde_json` without its `float_roundtrip` does not do). Depth is
 /// bound by [`crate::MAX_DEPTH`].
 pub fn from_str(text: &str) -> Result<Value, Error> {
-    let mut reader = Reader { text, bytes: text.as_bytes(), pos: 0, depth: 0 };
+    let bytes = text.as_bytes();
+    let mut reader = Reader { text, bytes, pos: 0, depth: 0, too_large: None };
     let value = reader.read_value("looking for beginning of value")?;
     reader.skip_white_space();
     if reader.pos < reader.bytes.len() {
         return Err(reader.unexpected("after top-level value"));
     }
-    Ok(value)
+    match reader.too_large {
+        Some(error) => Err(error),
+        None => Ok(value),
+    }
 }
 
 struct Reader<'a> {
@@ -35,6 +39,8 @@ struct Reader<'a> {
     bytes: &'a [u8],
     pos: usize,
     depth: usize,
+    /// A number beyond float64. Go checks the grammar of the whole text first.
+    too_large: Option<Error>,
 }
 
 impl Reader<'_> {
@@ -204,12 +210,17 @@ impl Reader<'_> {
                 return Ok(Value::from(number));
             }
         }
-        let number = text.parse().ok().and_then(Number::from_f64).ok_or_else(|| {
-            let message =
-                format!("json: cannot unmarshal number {text} into Go value of type float64");
-            self.fail(message)
-        })?;
-        Ok(Value::Number(number))
+        match text.parse().ok().and_then(Number::from_f64) {
+            Some(number) => Ok(Value::Number(number)),
+            None => {
+                let text = text.to_owned();
+                let message =
+                    format!("json: cannot unmarshal number {text} into Go value of type float64");
+                let error = self.fail(message);
+                self.too_large.get_or_insert(error);
+                Ok(Value::Null)
+            }
+        }
     }
 
     fn skip_digits(&mut self) {

@@ -16,8 +16,6 @@ pub(crate) enum Resolved {
     Float(f64),
     /// A date or time. Read as a string, but quoted when a string looks like one.
     Timestamp,
-    /// `<<`.
-    Merge,
     Str,
 }
 
@@ -35,7 +33,7 @@ pub(crate) enum Dialect {
 pub(crate) fn resolve_plain(text: &str, dialect: Dialect) -> Resolved {
     match text.as_bytes().first() {
         None => Resolved::Null,
-        Some(b'y' | b'Y' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'o' | b'O' | b'~' | b'<') => {
+        Some(b'y' | b'Y' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'o' | b'O' | b'~') => {
             resolve_word(text, dialect).unwrap_or(Resolved::Str)
         }
         Some(b'.') => resolve_word(text, dialect)
@@ -57,8 +55,6 @@ fn resolve_word(text: &str, dialect: Dialect) -> Option<Resolved> {
         ".nan" | ".NaN" | ".NAN" => Resolved::Float(f64::NAN),
         ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => Resolved::Float(f64::INFINITY),
         "-.inf" | "-.Inf" | "-.INF" => Resolved::Float(f64::NEG_INFINITY),
-        // Not resolved by Go from the first letter, but asked for as a whole where it matters.
-        "<<" => Resolved::Merge,
         _ if dialect == Dialect::V2 => Resolved::Bool(old_boolean(text)?),
         _ => return None,
     })

@@ -47,8 +47,6 @@ impl Style {
         let plain_allowed =
             single_allowed && !found.has_edge && !found.has_break && !found.has_indicator;
         match (plain_allowed, single_allowed) {
-            // A break other than `\n` in a key.
-            _ if is_simple_key && found.has_break => Style::DoubleQuoted,
             (true, _) => Style::Plain,
             (false, true) => Style::SingleQuoted,
             (false, false) => Style::DoubleQuoted,
@@ -58,9 +56,7 @@ impl Style {
 
 /// Would this text be read back as a string without quotes?
 fn reads_as_string(text: &str, dialect: Dialect) -> bool {
-    // `<<` resolves from a letter that Go does not look up.
-    let resolved = if text == "<<" { Resolved::Str } else { resolve_plain(text, dialect) };
-    resolved == Resolved::Str
+    resolve_plain(text, dialect) == Resolved::Str
         && !is_base_60(text)
         && (dialect == Dialect::V2 || old_boolean(text).is_none())
 }
