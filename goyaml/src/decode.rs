@@ -154,11 +154,7 @@ impl<'t, 'a> Decoder<'t, 'a> {
     }
 
     /// Later pairs win over earlier ones, whether they were merged or not.
-    fn decode_pairs(
-        &mut self,
-        pairs: &[(NodeId, NodeId)],
-        found: &mut Pairs,
-    ) -> Result<(), Error> {
+    fn decode_pairs(&mut self, pairs: &[(NodeId, NodeId)], found: &mut Pairs) -> Result<(), Error> {
         for &(key_id, value_id) in pairs {
             if let Content::Scalar(scalar) = &self.tree.nodes[key_id].content
                 && scalar.is_merge_key()
@@ -310,11 +306,7 @@ impl Key<'_> {
 }
 
 fn decode_text_key<'t>(scalar: &'t Scalar<'_>, mark: Mark) -> Result<Key<'t>, Error> {
-    let text = match scalar_text(scalar, mark)? {
-        Cow::Borrowed(text) => Cow::Borrowed(text),
-        Cow::Owned(text) => Cow::Owned(text),
-    };
-    Ok(Key { kind: KeyKind::Text, text })
+    Ok(Key { kind: KeyKind::Text, text: scalar_text(scalar, mark)? })
 }
 
 fn key_of_float(number: f64) -> String {

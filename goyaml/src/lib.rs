@@ -41,8 +41,9 @@ pub use position::{Position, Positions};
 
 use resolve::Dialect;
 
-/// How deep collections may be nested. Go allows 10,000; nothing in use comes near either.
-pub const MAX_DEPTH: usize = 500;
+/// How deep collections may be nested. Go allows 10,000, for which a stack of 2 MiB does not
+/// suffice; nothing in use comes near either.
+pub const MAX_DEPTH: usize = 250;
 
 /// Reads the first document of a YAML text as `sigs.k8s.io/yaml.YAMLToJSON` does; text without
 /// one is null.

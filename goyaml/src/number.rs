@@ -99,13 +99,13 @@ fn positional(mantissa: &str, exponent: i32) -> String {
 /// an exponent.
 pub fn format_json(number: f64) -> String {
     let magnitude = number.abs();
-    format_json_shortest(&format!("{number:e}"), magnitude < 1e-6 || magnitude >= 1e21)
+    format_json_shortest(&format!("{number:e}"), !(1e-6..1e21).contains(&magnitude))
 }
 
 /// The same for a 32 bit number, which has fewer digits.
 pub(crate) fn format_json32(number: f32) -> String {
     let magnitude = number.abs();
-    format_json_shortest(&format!("{number:e}"), magnitude < 1e-6 || magnitude >= 1e21)
+    format_json_shortest(&format!("{number:e}"), !(1e-6..1e21).contains(&magnitude))
 }
 
 fn format_json_shortest(scientific: &str, exponential: bool) -> String {

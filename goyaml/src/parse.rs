@@ -225,10 +225,8 @@ impl<'a> Parser<'a> {
             let token = self.scanner.take()?;
             match token.kind {
                 Kind::BlockEntry => {
-                    let is_empty = matches!(
-                        self.scanner.peek()?.kind,
-                        Kind::BlockEntry | Kind::BlockEnd
-                    );
+                    let is_empty =
+                        matches!(self.scanner.peek()?.kind, Kind::BlockEntry | Kind::BlockEnd);
                     items.push(self.parse_entry(is_empty, token.mark, Place::Block)?);
                 }
                 Kind::BlockEnd => return Ok(self.push(start, Content::Sequence(items))),

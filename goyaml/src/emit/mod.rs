@@ -74,7 +74,9 @@ impl Emitter {
         let inner = indent + STEP;
         match value {
             Value::Null => self.write_plain("null", inner, false),
-            Value::Bool(flag) => self.write_plain(if *flag { "true" } else { "false" }, inner, false),
+            Value::Bool(flag) => {
+                self.write_plain(if *flag { "true" } else { "false" }, inner, false)
+            }
             Value::Number(number) => {
                 let text = number_text(number, self.dialect);
                 self.write_plain(&text, inner, false);

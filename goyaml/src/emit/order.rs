@@ -19,7 +19,7 @@ pub(crate) fn sort_keys<T>(keys: &mut Vec<(&str, T)>, dialect: Dialect) {
     *keys = merge_sort(items, dialect);
 }
 
-fn merge_sort<'k, T>(mut left: Vec<(&'k str, T)>, dialect: Dialect) -> Vec<(&'k str, T)> {
+fn merge_sort<T>(mut left: Vec<(&str, T)>, dialect: Dialect) -> Vec<(&str, T)> {
     if left.len() < 2 {
         return left;
     }

@@ -14,8 +14,8 @@ const KEY_CHARACTERS: usize = 1024;
 /// The string as it comes out, and the error Go reports where nothing comes out.
 pub(super) fn pass_through_json(text: &str, is_key: bool) -> (Cow<'_, str>, Option<Error>) {
     // Everything dangerous is outside of ASCII, or long, or the delete character.
-    let is_harmless = text.len() < KEY_CHARACTERS / 6
-        && text.bytes().all(|byte| byte.is_ascii() && byte != 0x7F);
+    let is_harmless =
+        text.len() < KEY_CHARACTERS / 6 && text.bytes().all(|byte| byte.is_ascii() && byte != 0x7F);
     if is_harmless {
         return (Cow::Borrowed(text), None);
     }

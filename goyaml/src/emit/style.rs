@@ -39,7 +39,11 @@ impl Style {
             !found.break_space && !found.space_break && !has_special && !found.has_tab;
         if text.contains('\n') {
             let block_allowed = !found.ends_with_space && !found.space_break && !has_special;
-            return if block_allowed && !is_simple_key { Style::Literal } else { Style::DoubleQuoted };
+            return if block_allowed && !is_simple_key {
+                Style::Literal
+            } else {
+                Style::DoubleQuoted
+            };
         }
         if !reads_as_string(text, dialect) {
             return Style::DoubleQuoted;
@@ -118,9 +122,8 @@ fn before_blank(rest: &str) -> bool {
 fn is_indicator(c: char, first: bool, after_blank: bool, before_blank: impl Fn() -> bool) -> bool {
     match c {
         '#' => after_blank,
-        ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@' | '`' => {
-            first
-        }
+        ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@'
+        | '`' => first,
         '?' | '-' => first && before_blank(),
         ':' => before_blank(),
         _ => false,

@@ -53,9 +53,7 @@ impl<'a> Cursor<'a> {
             b'\n' | b'\r' => true,
             // next line, line separator, paragraph separator
             0xC2 => self.peek(ahead + 1) == 0x85,
-            0xE2 => {
-                self.peek(ahead + 1) == 0x80 && matches!(self.peek(ahead + 2), 0xA8 | 0xA9)
-            }
+            0xE2 => self.peek(ahead + 1) == 0x80 && matches!(self.peek(ahead + 2), 0xA8 | 0xA9),
             _ => false,
         }
     }

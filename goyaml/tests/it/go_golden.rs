@@ -41,7 +41,7 @@ fn yaml_is_read_as_go_reads_it() {
                 // Go writes this one as an escape when it stands for a broken byte.
                 let json = text(case, "json").replace("\\ufffd", "\u{fffd}");
                 differ("json", &goyaml::json::to_string(&value), &json)
-            },
+            }
             (Ok(value), Some(error)) => Some(format!("read {value}, Go fails: {error}")),
             (Err(error), None) => Some(format!("fails: {error}, Go reads {}", case["json"])),
             (Err(_), Some(_)) => None,
@@ -116,5 +116,30 @@ fn json_is_read_as_go_reads_it() {
             differ("json", &json, text(case, "json"))
         }
         Err(error) => differ("error", &error.to_string(), text(case, "err")),
+    });
+}
+
+#[test]
+fn documents_are_split_as_helm_splits_them() {
+    check_golden("split.jsonl", |case| {
+        let found = goyaml::documents(text(case, "in"));
+        let texts: Vec<_> = found.iter().map(|document| document.text).collect();
+        let lines: Vec<_> = text(case, "in").split('\n').collect();
+        let misplaced = found.iter().find(|document| {
+            let first = document.text.split('\n').next().unwrap_or_default();
+            !lines[document.first_line - 1].ends_with(first)
+        });
+        let misplaced = misplaced.map(|document| format!("misplaced: {document:?}"));
+        misplaced.or_else(|| {
+            differ("docs", &format!("{texts:?}"), &{
+                let expected: Vec<_> = case["docs"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(Value::as_str)
+                    .collect();
+                format!("{expected:?}")
+            })
+        })
     });
 }

@@ -3,4 +3,6 @@
 //! `GOYAML_GOLDEN=DIR cargo test -p goyaml` runs the same over recordings made elsewhere, of
 //! which `tests/golden/record/main.go` tells how.
 
+mod bounds;
 mod go_golden;
+mod places;

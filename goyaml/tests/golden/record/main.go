@@ -6,7 +6,7 @@
 //
 // Peers: see go.mod. Each line of read.jsonl is one text and what came of it; each line of
 // write.jsonl is one JSON value and how it is written; each line of json.jsonl is one text and what
-// encoding/json makes of it.
+// encoding/json makes of it; split.jsonl holds texts and the documents Helm finds in them.
 package main
 
 import (
@@ -18,8 +18,10 @@ import (
 	"math/rand"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 
 	yaml3 "go.yaml.in/yaml/v3"
 	"sigs.k8s.io/yaml"
@@ -56,6 +58,24 @@ func readJSON(in string) (c jsonCase) {
 		c.Err = err.Error()
 	} else {
 		c.JSON = encode(v, true, "")
+	}
+	return c
+}
+
+type splitCase struct {
+	In   string   `json:"in"`
+	Docs []string `json:"docs"`
+}
+
+// Helm's rule (Helm 4.3.1, pkg/release/v1/util): trim, split here, leave out the blank ones.
+var separator = regexp.MustCompile(`(?m)^---[ \t]*`)
+
+func split(in string) splitCase {
+	c := splitCase{In: in, Docs: []string{}}
+	for _, d := range separator.Split(strings.TrimLeftFunc(in, unicode.IsSpace), -1) {
+		if strings.TrimSpace(d) != "" {
+			c.Docs = append(c.Docs, strings.TrimLeftFunc(d, unicode.IsSpace))
+		}
 	}
 	return c
 }
@@ -236,6 +256,11 @@ func main() {
 	for i := 0; i < *count; i++ {
 		texts = append(texts, randomText(r, jsonPieces, 8))
 	}
+	var streams []string
+	for i := 0; i < *count; i++ {
+		streams = append(streams, randomText(r, streamPieces, 10))
+	}
+	save(filepath.Join(*out, "split.jsonl"), streams, func(s string) any { return split(s) })
 	save(filepath.Join(*out, "json.jsonl"), texts, func(s string) any { return readJSON(s) })
 	save(filepath.Join(*out, "write.jsonl"), writes, func(s string) any { return write(s) })
 }
