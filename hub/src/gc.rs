@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use crate::accounts;
 use crate::error::ApiError;
 use crate::meta;
 use crate::registry::{CRDS, Kind};
@@ -33,6 +34,10 @@ enum Job {
     Namespace(String),
     /// A CRD is going away.
     Crd(String),
+    /// A Secret waits for its token.
+    TokenSecret(Key),
+    /// A service account came or went.
+    Account(Key),
 }
 
 /// The queue of the worker.
@@ -81,6 +86,9 @@ impl Server {
         if &*key.resource == CRDS {
             self.refresh_registry();
         }
+        if key.resource.starts_with("rbac.authorization.k8s.io/") {
+            self.rbac.write().unwrap_or_else(PoisonError::into_inner).note(key, object, gone);
+        }
         let has_owners = object["metadata"]["ownerReferences"].is_array();
         if gone {
             self.after_deletion(key, object);
@@ -98,12 +106,24 @@ impl Server {
         }
         match &*key.resource {
             "/namespaces" => self.jobs.push(Job::Namespace(key.name().to_owned())),
+            "/secrets" if accounts::wants_token(object) => {
+                self.jobs.push(Job::TokenSecret(key.clone()))
+            }
+            "/serviceaccounts" if !deleting => self.jobs.push(Job::Account(key.clone())),
             CRDS if deleting => self.jobs.push(Job::Crd(key.name().to_owned())),
             _ => {}
         }
     }
 
     fn after_deletion(&self, key: &Key, object: &Value) {
+        match &*key.resource {
+            "/serviceaccounts" => self.jobs.push(Job::Account(key.clone())),
+            _ => {}
+        }
+        if let (Some(namespace), "default" | "kube-root-ca.crt") = (key.namespace(), key.name()) {
+            // The default account and the CA come back, as with the peer.
+            self.jobs.push(Job::Namespace(namespace.to_owned()));
+        }
         let uid = meta::text(object, "uid");
         if !self.store.owned_by(uid).is_empty() {
             self.jobs.push(Job::OwnerGone { uid: uid.to_owned() });
@@ -155,10 +175,12 @@ impl Server {
             Job::CheckOwners(key) => self.release_or_delete(key).await,
             Job::Namespace(name) => self.attend_namespace(name).await,
             Job::Crd(name) => self.attend_crd(name).await,
+            Job::TokenSecret(key) => self.fill_token_secret(key).await,
+            Job::Account(key) => self.attend_account(key).await,
         }
     }
 
-    fn kind_of(&self, key: &Key) -> Option<Arc<Kind>> {
+    pub(crate) fn kind_of(&self, key: &Key) -> Option<Arc<Kind>> {
         self.registry().by_resource(&key.resource)
     }
 
@@ -207,7 +229,7 @@ impl Server {
         .await
     }
 
-    async fn edit(
+    pub(crate) async fn edit(
         self: &Arc<Self>,
         kind: &Kind,
         key: &Key,
@@ -307,17 +329,6 @@ impl Server {
         Ok(())
     }
 
-    /// Every namespace has an account and the cluster's CA.
-    async fn furnish_namespace(self: &Arc<Self>, name: &str) -> Result<(), ApiError> {
-        let account = json!({"metadata": {"name": "default", "namespace": name}});
-        let how = How::internal(MANAGER);
-        let Some(kind) = self.registry().find("", "v1", "serviceaccounts") else { return Ok(()) };
-        match write::create(self, &kind, Some(name), account, &how).await {
-            Err(error) if error.reason != "AlreadyExists" => Err(error),
-            _ => Ok(()),
-        }
-    }
-
     async fn attend_crd(self: &Arc<Self>, name: &str) -> Result<(), ApiError> {
         let key = Key::new(&CRDS.into(), None, name);
         let (Some(kind), Some(entry)) = (self.kind_of(&key), self.store.latest(&key)) else {
@@ -350,7 +361,7 @@ fn blocks(object: &Value, uid: &str) -> bool {
 }
 
 /// Someone else was faster: as good as done.
-fn ignore_gone(result: Result<(), ApiError>) -> Result<(), ApiError> {
+pub(crate) fn ignore_gone(result: Result<(), ApiError>) -> Result<(), ApiError> {
     match result {
         Err(error) if error.code == 404 => Ok(()),
         other => other,

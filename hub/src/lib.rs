@@ -7,11 +7,16 @@
 //! Start at [`Hub`]: a `tower::Service` that `kube::Client::new` takes without a socket. A request
 //! goes [`route`] → [`verbs`] → [`store`]; what a kind is comes from [`registry`].
 
+mod accounts;
+mod authn;
+mod authority;
+mod authz;
 mod body;
 mod builtin;
 mod discovery;
 mod error;
 mod gc;
+mod listen;
 mod media;
 mod meta;
 mod protobuf;
@@ -37,7 +42,9 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Limited};
 
+pub use authority::{AuthorityError, ClientIdentity, write_private};
 pub use body::HubBody;
+pub use listen::{ListenError, Listening};
 pub use meta::Clock;
 pub use store::StoreError;
 
@@ -79,6 +86,17 @@ impl User {
     }
 }
 
+/// Why a hub cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The data file.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The keys.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+}
+
 /// An API server. Cheap to clone; all clones are one server.
 #[derive(Clone)]
 pub struct Hub {
@@ -87,16 +105,18 @@ pub struct Hub {
 
 impl Hub {
     /// A server that keeps nothing.
+    ///
+    /// # Panics
+    /// When the system gives no randomness for keys.
     pub fn memory() -> Hub {
-        let store = store::Store::memory(DEFAULT_HISTORY_COUNT);
-        Hub { server: Arc::new(Server::new(store, meta::World::new(None, None))) }
+        Hub::open(&Options::default()).expect("a hub in memory needs only randomness")
     }
 
     /// Opens a server; with [`Options::data`] its objects are those of the last run.
     ///
     /// # Errors
-    /// When the data file cannot be read, or another process has it open.
-    pub fn open(options: &Options) -> Result<Hub, StoreError> {
+    /// When the data folder cannot be read or written, or another process has it open.
+    pub fn open(options: &Options) -> Result<Hub, OpenError> {
         let history = match options.history_count {
             0 => DEFAULT_HISTORY_COUNT,
             count => count,
@@ -106,7 +126,26 @@ impl Hub {
             Some(folder) => store::Store::open(&folder.join("hub.redb"), history)?,
         };
         let world = meta::World::new(options.clock.clone(), options.seed);
-        Ok(Hub { server: Arc::new(Server::new(store, world)) })
+        let authority = authority::Authority::open(options.data.as_deref())?;
+        Ok(Hub { server: Arc::new(Server::new(store, world, authority)) })
+    }
+
+    /// The certificate of the hub's CA, PEM.
+    pub fn ca_certificate(&self) -> &str {
+        self.server.authority.ca_pem()
+    }
+
+    /// A client certificate that makes its bearer `user` (of its groups, the first).
+    ///
+    /// # Errors
+    /// When the key cannot be made.
+    pub fn client_identity(&self, user: &User) -> Result<ClientIdentity, AuthorityError> {
+        self.server.authority.client(user)
+    }
+
+    /// Writes the objects every cluster has; a request does it too.
+    pub async fn ready(&self) {
+        self.server.start().await;
     }
 
     /// Answers one request.

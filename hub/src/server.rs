@@ -9,6 +9,9 @@ use http::request::Parts;
 use http::{Method, header};
 use serde_json::Value;
 
+use crate::authn::{Remote, Tokens};
+use crate::authority::Authority;
+use crate::authz::{Attributes, Rbac};
 use crate::body::{self, HubResponse};
 use crate::error::ApiError;
 use crate::gc;
@@ -16,6 +19,7 @@ use crate::media::View;
 use crate::meta::World;
 use crate::registry::{CRDS, Kind, Registry};
 use crate::route::{Query, ResourcePath, Route};
+use crate::selector::Selector;
 use crate::store::{Key, Scope, Store};
 use crate::{User, builtin, discovery, verbs};
 
@@ -29,6 +33,9 @@ pub(crate) struct Server {
     bootstrap: tokio::sync::OnceCell<()>,
     /// Serialises reads of all CRDs, so that an older set never replaces a newer one.
     refreshing: Mutex<()>,
+    pub(crate) authority: Authority,
+    pub(crate) tokens: Tokens,
+    pub(crate) rbac: RwLock<Rbac>,
 }
 
 /// One request on a resource, everything read and checked that needs no store.
@@ -51,6 +58,44 @@ impl Call {
 
     pub(crate) fn key(&self, name: &str) -> Key {
         Key::new(&self.kind.resource, self.path.namespace.as_deref(), name)
+    }
+
+    /// The call as authorization sees it.
+    fn attributes(&self, method: &Method) -> Attributes {
+        let named = self.path.name.is_some();
+        let verb = match (method.as_str(), named) {
+            ("GET" | "HEAD", _) if self.query.flag("watch") && self.path.subresource.is_none() => {
+                "watch"
+            }
+            ("GET" | "HEAD", true) => "get",
+            ("GET" | "HEAD", false) => "list",
+            ("POST", _) => "create",
+            ("PUT", _) => "update",
+            ("PATCH", _) => "patch",
+            ("DELETE", true) => "delete",
+            ("DELETE", false) => "deletecollection",
+            _ => "",
+        };
+        let selected = self
+            .query
+            .text("fieldSelector")
+            .and_then(|fields| Selector::parse(None, Some(fields)).ok()?.name().map(str::to_owned));
+        let plural = &self.kind.plural;
+        Attributes {
+            verb: verb.to_owned(),
+            // A namespace is named, not entered.
+            namespace: match (self.kind.namespaced, plural.as_str()) {
+                (false, "namespaces") => self.name().to_owned(),
+                _ => self.path.namespace.clone().unwrap_or_default(),
+            },
+            group: self.kind.group.clone(),
+            resource: match &self.path.subresource {
+                Some(sub) => format!("{plural}/{sub}"),
+                None => plural.clone(),
+            },
+            name: self.path.name.clone().or(selected).unwrap_or_default(),
+            path: String::new(),
+        }
     }
 
     pub(crate) fn scope(&self) -> Scope {
@@ -80,8 +125,11 @@ impl Call {
 }
 
 impl Server {
-    pub(crate) fn new(store: Store, world: World) -> Server {
+    pub(crate) fn new(store: Store, world: World, authority: Authority) -> Server {
         let server = Server {
+            tokens: Tokens::new(&authority.token_key),
+            authority,
+            rbac: RwLock::default(),
             store,
             world,
             registry: RwLock::default(),
@@ -91,6 +139,7 @@ impl Server {
             refreshing: Mutex::new(()),
         };
         server.refresh_registry();
+        server.load_rbac();
         server
     }
 
@@ -143,9 +192,19 @@ impl Server {
             |name| parts.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
         let accept = header(header::ACCEPT);
         let registry = self.registry();
-        let found = match Route::parse(parts.uri.path()) {
+        let user = self.authenticate(
+            header(header::AUTHORIZATION),
+            parts.extensions.get::<User>(),
+            parts.extensions.get::<Remote>(),
+        )?;
+        let route = Route::parse(parts.uri.path());
+        if !matches!(route, Route::Resource(_)) {
+            let path = parts.uri.path().to_owned();
+            let verb = parts.method.as_str().to_lowercase();
+            self.authorize(&user, &Attributes { verb, path, ..Attributes::default() })?;
+        }
+        let found = match route {
             Route::Resource(path) => {
-                let user = parts.extensions.get::<User>().cloned();
                 let query = Query::parse(parts.uri.query().unwrap_or_default());
                 let agent = header(header::USER_AGENT);
                 let manager = query.text("fieldManager").map_or_else(
@@ -157,7 +216,7 @@ impl Server {
                     manager: manager.to_owned(),
                     kind,
                     path,
-                    user: user.unwrap_or_else(User::administrator),
+                    user,
                     view: View::parse(accept)?,
                     content_type: header(header::CONTENT_TYPE).to_owned(),
                     query,
@@ -176,7 +235,9 @@ impl Server {
             Route::Version => Some(body::json(200, builtin::version())),
             Route::Health => Some(body::text(200, "ok")),
             Route::Root => Some(discovery::root(&registry)),
-            Route::OpenApiV2 | Route::OpenIdConfiguration | Route::Jwks | Route::Unknown => None,
+            Route::OpenIdConfiguration => Some(body::json(200, &Tokens::openid_configuration())),
+            Route::Jwks => Some(body::json(200, &self.tokens.jwks())),
+            Route::OpenApiV2 | Route::Unknown => None,
         };
         Ok(found.unwrap_or_else(page_not_found))
     }
@@ -196,6 +257,7 @@ impl Server {
         if !call.kind.namespaced && call.path.namespace.is_some() {
             return Ok(page_not_found());
         }
+        self.authorize(&call.user, &call.attributes(method))?;
         if let Some(subresource) = call.path.subresource.clone() {
             return verbs::subresource(self, method, call, &subresource).await;
         }
@@ -204,6 +266,9 @@ impl Server {
             ("GET" | "HEAD", _) if call.query.flag("watch") => verbs::watch::watch(self, &call),
             ("GET" | "HEAD", true) => verbs::get::get(self, &call),
             ("GET" | "HEAD", false) => verbs::list::list(self, &call),
+            ("POST", false) if verbs::review::is_review(&call) => {
+                verbs::review::create(self, &call)
+            }
             ("POST", false) => verbs::create::create(self, call).await,
             ("PUT", true) => verbs::update::update(self, &call).await,
             ("PATCH", true) => verbs::patch::patch(self, &call).await,

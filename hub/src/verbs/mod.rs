@@ -9,6 +9,7 @@ pub(crate) mod delete;
 pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod patch;
+pub(crate) mod review;
 pub(crate) mod scale;
 pub(crate) mod show;
 pub(crate) mod update;
@@ -50,6 +51,7 @@ pub(crate) async fn subresource(
         ("status", "patch") => patch::patch(server, &call).await,
         ("scale", "get") => scale::get(server, &call),
         ("scale", "update" | "patch") => scale::change(server, &call).await,
+        ("token", "create") => review::token(server, &call),
         ("eviction", "create") => delete::delete(server, &call).await,
         _ => Err(method_not_allowed()),
     }

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::StoreError;
 use crate::error::ApiError;
 use crate::meta;
 use crate::registry::Kind;
 use crate::server::{Call, Server};
 use crate::store::{Expect, Key, Write};
 use crate::strategy::{self, Part};
+use crate::{StoreError, User};
 use crate::{media, strategy::check};
 
 /// Attempts of a change that names no resourceVersion, before the client hears of the conflict.
@@ -34,6 +34,8 @@ pub(crate) struct How {
     pub(crate) validation: FieldValidation,
     pub(crate) manager: String,
     pub(crate) part: Part,
+    /// Who writes; `None` for the server's own workers.
+    pub(crate) user: Option<User>,
 }
 
 impl How {
@@ -44,6 +46,7 @@ impl How {
             validation: FieldValidation::Ignore,
             manager: manager.to_owned(),
             part: Part::Main,
+            user: None,
         }
     }
 
@@ -64,7 +67,7 @@ impl How {
             _ => Part::Main,
         };
         let (dry_run, manager) = (call.query.is_dry_run(), call.manager.clone());
-        Ok(How { dry_run, validation, manager, part })
+        Ok(How { dry_run, validation, manager, part, user: Some(call.user.clone()) })
     }
 }
 
@@ -141,6 +144,7 @@ pub(crate) async fn create(
     check::object(kind, &object)?;
     let name = meta::text(&object, "name").to_owned();
     let key = Key::new(&kind.resource, namespace, &name);
+    server.check_escalation(how.user.as_ref(), kind, &key, &object)?;
     if how.dry_run {
         if server.store.latest(&key).is_some() {
             return Err(ApiError::exists(&kind.about(&name)));
@@ -234,6 +238,7 @@ where
         strategy::prepare_update(kind, &old, &mut new, how.part)?;
         check::object(kind, &new)?;
         check::update(kind, &old, &new)?;
+        server.check_escalation(how.user.as_ref(), kind, key, &new)?;
         if new == old {
             return Ok(Done { object: old, warnings, gone: false });
         }

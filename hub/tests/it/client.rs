@@ -14,46 +14,54 @@ use crate::support::{config_map, delete, get, merge, post, put, send, widget_crd
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
-fn maps(client: Client) -> Api<DynamicObject> {
+const SECRETS: &str = "/api/v1/namespaces/default/secrets";
+
+fn config_maps(client: Client) -> Api<DynamicObject> {
     let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "ConfigMap"));
     Api::namespaced_with(client, "default", &kind)
 }
 
-fn map(name: &str) -> DynamicObject {
-    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "ConfigMap"));
+/// Secrets: every namespace has a ConfigMap of its own, but no Secret.
+fn secrets(client: Client) -> Api<DynamicObject> {
+    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Secret"));
+    Api::namespaced_with(client, "default", &kind)
+}
+
+fn secret(name: &str) -> DynamicObject {
+    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Secret"));
     let mut object = DynamicObject::new(name, &kind);
     object.metadata = ObjectMeta { name: Some(name.into()), ..ObjectMeta::default() };
-    object.data = json!({"data": {"a": "1"}});
+    object.data = json!({"data": {"a": "MQ=="}});
     object
 }
 
 #[tokio::test(start_paused = true)]
 async fn kube_lists_patches_and_watches_in_virtual_time() {
-    let api = maps(Client::new(Hub::memory(), "default"));
-    api.create(&PostParams::default(), &map("one")).await.expect("created");
+    let api = secrets(Client::new(Hub::memory(), "default"));
+    api.create(&PostParams::default(), &secret("one")).await.expect("created");
     for config in [watcher::Config::default(), watcher::Config::default().streaming_lists()] {
         let mut seen = std::pin::pin!(watcher(api.clone(), config).applied_objects());
         let first = seen.try_next().await.expect("watch").expect("object");
         assert_eq!(first.name_any(), "one");
         let text = first.resource_version().expect("set");
-        let patch = json!({"data": {"b": text}});
+        let patch = json!({"metadata": {"annotations": {"b": text}}});
         api.patch("one", &PatchParams::default(), &Patch::Merge(&patch)).await.expect("patched");
         let next = seen.try_next().await.expect("watch").expect("object");
-        assert_eq!(next.data["data"]["b"], text);
+        assert_eq!(next.annotations()["b"], text);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_page_is_a_snapshot_even_when_objects_change_between_pages() {
     let hub = Hub::memory();
-    let api = maps(Client::new(hub.clone(), "default"));
+    let api = secrets(Client::new(hub.clone(), "default"));
     for i in 0..5 {
-        api.create(&PostParams::default(), &map(&format!("m{i}"))).await.expect("created");
+        api.create(&PostParams::default(), &secret(&format!("m{i}"))).await.expect("created");
     }
     let first = api.list(&ListParams::default().limit(2)).await.expect("page");
     assert_eq!(first.metadata.remaining_item_count, Some(3));
-    delete(&hub, &format!("{MAPS}/m4")).await;
-    post(&hub, MAPS, config_map("m5")).await;
+    delete(&hub, &format!("{SECRETS}/m4")).await;
+    post(&hub, SECRETS, json!({"metadata": {"name": "m5"}})).await;
     let token = first.metadata.continue_.expect("more");
     let second = api.list(&ListParams::default().continue_token(&token)).await.expect("page");
     let names: Vec<String> = second.items.iter().map(ResourceExt::name_any).collect();
@@ -104,7 +112,7 @@ async fn a_watch_from_a_forgotten_revision_ends_with_410_and_the_client_lists_ag
 #[tokio::test(start_paused = true)]
 async fn a_watch_with_a_selector_shows_an_object_that_stops_matching_as_deleted() {
     let hub = Hub::memory();
-    let api = maps(Client::new(hub.clone(), "default"));
+    let api = config_maps(Client::new(hub.clone(), "default"));
     let config = watcher::Config::default().labels("env=dev");
     let mut events = std::pin::pin!(watcher(api, config));
     let mut labelled = config_map("x");

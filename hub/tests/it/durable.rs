@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use hub::{Hub, Options, StoreError};
+use hub::{Hub, OpenError, Options, StoreError};
 use serde_json::json;
 
 use crate::support::{config_map, delete, get, merge, post};
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
-fn open(folder: &Path) -> Result<Hub, StoreError> {
+fn open(folder: &Path) -> Result<Hub, OpenError> {
     Hub::open(&Options { data: Some(folder.to_owned()), ..Options::default() })
 }
 
@@ -36,7 +36,7 @@ async fn a_restart_finds_every_object_and_counts_on() {
 async fn open_when_released(folder: &Path) -> Hub {
     for _ in 0..1000 {
         match open(folder) {
-            Err(StoreError::InUse { .. }) => tokio::task::yield_now().await,
+            Err(OpenError::Store(StoreError::InUse { .. })) => tokio::task::yield_now().await,
             other => return other.expect("opened"),
         }
     }
@@ -47,5 +47,5 @@ async fn open_when_released(folder: &Path) -> Hub {
 async fn a_second_instance_on_the_same_data_is_refused() {
     let folder = tempfile::tempdir().expect("folder");
     let _first = open(folder.path()).expect("opened");
-    assert!(matches!(open(folder.path()), Err(StoreError::InUse { .. })));
+    assert!(matches!(open(folder.path()), Err(OpenError::Store(StoreError::InUse { .. }))));
 }

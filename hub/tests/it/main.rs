@@ -1,5 +1,6 @@
 //! The hub as a client sees it.
 
+mod access;
 mod client;
 mod durable;
 mod life;
