@@ -16,6 +16,7 @@ use ring::signature::{
 use serde_json::{Value, json};
 
 use crate::User;
+use crate::authz::Attributes;
 use crate::error::ApiError;
 use crate::meta;
 use crate::server::Server;
@@ -174,6 +175,30 @@ impl Server {
                 uid: String::new(),
             },
         })
+    }
+
+    /// The user whom an administrator wants to be (`kubectl --as`).
+    pub(crate) fn impersonate(&self, user: User, headers: &http::HeaderMap) -> Result<User, ApiError> {
+        let text = |v: &http::HeaderValue| v.to_str().unwrap_or_default().to_owned();
+        let Some(name) = headers.get("impersonate-user").map(text) else { return Ok(user) };
+        let mut groups: Vec<String> = headers.get_all("impersonate-group").iter().map(text).collect();
+        let wish = |resource: &str, name: &str| Attributes {
+            verb: "impersonate".to_owned(),
+            resource: resource.to_owned(),
+            name: name.to_owned(),
+            ..Attributes::default()
+        };
+        self.authorize(&user, &wish("users", &name))?;
+        for group in &groups {
+            self.authorize(&user, &wish("groups", group))?;
+        }
+        if let Some(account) = name.strip_prefix("system:serviceaccount:") {
+            let (namespace, name) = account.split_once(':').unwrap_or((account, ""));
+            groups.extend(service_account(namespace, name, "").groups);
+        } else if name != "system:anonymous" {
+            groups.push("system:authenticated".to_owned());
+        }
+        Ok(User { name, groups, uid: String::new() })
     }
 
     /// The service account of a token that is good now.

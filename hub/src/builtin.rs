@@ -59,9 +59,21 @@ pub(crate) fn kinds() -> &'static [Arc<Kind>] {
     &ALL
 }
 
-/// The recorded answer of `/version`.
+/// The answer of `/version`: as recorded, with the release's name (the peer was built without one).
 pub(crate) fn version() -> &'static Value {
-    &KINDS.version
+    static VERSION: LazyLock<Value> = LazyLock::new(|| {
+        let mut version = KINDS.version.clone();
+        let release = format!(
+            "v{}.{}.0",
+            version["major"].as_str().unwrap_or("1"),
+            version["minor"].as_str().unwrap_or("36")
+        );
+        version["gitVersion"] = release.into();
+        version["gitCommit"] = "".into();
+        version["gitTreeState"] = "clean".into();
+        version
+    });
+    &VERSION
 }
 
 /// Bootstrap roles and bindings by plural.

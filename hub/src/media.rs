@@ -79,5 +79,8 @@ pub(crate) fn parse_yaml(body: &Bytes) -> Result<Value, ApiError> {
     if let Ok(value) = serde_json::from_slice(body) {
         return Ok(value);
     }
-    Err(ApiError::bad_request("error decoding YAML: only the JSON subset is read yet"))
+    let text =
+        std::str::from_utf8(body).map_err(|_| ApiError::bad_request("the YAML is not UTF-8"))?;
+    goyaml::from_str(text)
+        .map_err(|error| ApiError::bad_request(format!("error decoding YAML: {error}")))
 }

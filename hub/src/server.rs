@@ -197,6 +197,7 @@ impl Server {
             parts.extensions.get::<User>(),
             parts.extensions.get::<Remote>(),
         )?;
+        let user = self.impersonate(user, &parts.headers)?;
         let route = Route::parse(parts.uri.path());
         if !matches!(route, Route::Resource(_)) {
             let path = parts.uri.path().to_owned();
