@@ -178,10 +178,15 @@ impl Server {
     }
 
     /// The user whom an administrator wants to be (`kubectl --as`).
-    pub(crate) fn impersonate(&self, user: User, headers: &http::HeaderMap) -> Result<User, ApiError> {
+    pub(crate) fn impersonate(
+        &self,
+        user: User,
+        headers: &http::HeaderMap,
+    ) -> Result<User, ApiError> {
         let text = |v: &http::HeaderValue| v.to_str().unwrap_or_default().to_owned();
         let Some(name) = headers.get("impersonate-user").map(text) else { return Ok(user) };
-        let mut groups: Vec<String> = headers.get_all("impersonate-group").iter().map(text).collect();
+        let mut groups: Vec<String> =
+            headers.get_all("impersonate-group").iter().map(text).collect();
         let wish = |resource: &str, name: &str| Attributes {
             verb: "impersonate".to_owned(),
             resource: resource.to_owned(),

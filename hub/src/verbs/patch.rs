@@ -5,12 +5,14 @@
 
 use std::sync::Arc;
 
+use patch::schema::{ListKind, Schema};
 use serde_json::Value;
 
 use crate::body::HubResponse;
 use crate::error::ApiError;
 use crate::media;
 use crate::meta;
+use crate::registry::Kind;
 use crate::server::{Call, Server};
 use crate::verbs::update::answer;
 use crate::verbs::write::{self, How};
@@ -19,6 +21,7 @@ use crate::verbs::write::{self, How};
 enum Patch {
     Merge(Value),
     Json(Value),
+    Apply(Value),
 }
 
 impl Patch {
@@ -33,25 +36,67 @@ impl Patch {
                 Ok(Patch::Merge(patch))
             }
             "application/json-patch+json" => Ok(Patch::Json(media::parse_json(&call.body)?)),
+            "application/apply-patch+yaml" => {
+                let mut object = media::parse_yaml(&call.body)?;
+                write::check_identity(&mut object, &call.kind)?;
+                Ok(Patch::Apply(object))
+            }
             other => Err(ApiError::unsupported_media(
                 other,
-                "application/json-patch+json, application/merge-patch+json",
+                "application/apply-patch+yaml, application/json-patch+json, application/merge-patch+json",
             )),
         }
     }
 
-    fn apply(&self, old: &Value) -> Result<Value, ApiError> {
+    fn apply(&self, kind: &Kind, old: &Value) -> Result<Value, ApiError> {
         let mut new = old.clone();
         // The patch decides whether a resourceVersion is insisted on, not the object it changes.
         meta::metadata_mut(&mut new).remove("resourceVersion");
         match self {
             Patch::Merge(patch) => patch::json::merge(&mut new, patch),
+            Patch::Apply(applied) => merge_applied(&mut new, applied, kind.merge_schema()),
             Patch::Json(operations) => {
                 let result = patch::json::apply(&mut new, operations.clone());
                 result.map_err(|e| json_patch_error(&e))?;
             }
         }
         Ok(new)
+    }
+}
+
+/// Puts what is applied into the live object. Fields that a manager no longer applies stay: who
+/// owns what is not tracked yet.
+fn merge_applied(live: &mut Value, applied: &Value, schema: Option<Schema<'_>>) {
+    match (live, applied) {
+        (Value::Object(live), Value::Object(applied)) => {
+            for (key, value) in applied {
+                let field = schema.and_then(|s| s.field(key));
+                merge_applied(live.entry(key.as_str()).or_insert(Value::Null), value, field);
+            }
+        }
+        (Value::Array(live), Value::Array(applied))
+            if schema.is_some_and(|s| s.list_kind() == ListKind::Map) =>
+        {
+            let keys = schema.map(Schema::list_keys).unwrap_or_default();
+            let items = schema.and_then(Schema::items);
+            for value in applied {
+                let same = |other: &&mut Value| keys.iter().all(|k| other[k] == value[k]);
+                match live.iter_mut().find(same) {
+                    Some(found) => merge_applied(found, value, items),
+                    None => live.push(value.clone()),
+                }
+            }
+        }
+        (Value::Array(live), Value::Array(applied))
+            if schema.is_some_and(|s| s.list_kind() == ListKind::Set) =>
+        {
+            for value in applied {
+                if !live.contains(value) {
+                    live.push(value.clone());
+                }
+            }
+        }
+        (live, applied) => *live = applied.clone(),
     }
 }
 
@@ -74,8 +119,15 @@ pub(crate) async fn patch(server: &Arc<Server>, call: &Call) -> Result<HubRespon
     let how = How::of(call)?;
     let patch = Patch::parse(call)?;
     let key = call.key(call.name());
+    if let (Patch::Apply(object), None) = (&patch, server.store.latest(&key)) {
+        let mut object = object.clone();
+        meta::metadata_mut(&mut object).insert("name".into(), call.name().into());
+        let namespace = call.path.namespace.as_deref();
+        let done = write::create(server, &call.kind, namespace, object, &how).await?;
+        return Ok(answer(server, call, 201, &done));
+    }
     let change = |old: &Value| {
-        let mut new = patch.apply(old)?;
+        let mut new = patch.apply(&call.kind, old)?;
         check_name(call, &new)?;
         write::check_identity(&mut new, &call.kind)?;
         Ok(new)
