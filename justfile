@@ -1,0 +1,29 @@
+# The recipes that CI runs, by name. `just --list` shows them.
+
+# Everything CI checks, the end-to-end suite included.
+ci:
+    .ci/run
+
+# Format, purity, lints and tests, without the end-to-end suite.
+check:
+    .ci/run quick
+
+# The tests that need cargo and git only.
+test:
+    cargo test --workspace
+
+# The story on real API servers (root, Go toolchain).
+e2e:
+    cargo xtask e2e
+
+# Figures: latency, API writes, memory.
+bench:
+    cargo xtask bench
+
+# The long ones: kill matrix, outages, many seeds.
+nightly:
+    cargo xtask nightly
+
+# Regenerate charts/fleet-crd from the Rust types.
+crds:
+    cargo xtask crds
