@@ -1,0 +1,292 @@
+//! Which clusters move to their new version now.
+//!
+//! Owns partitions, budgets and gates (Fleet 0.16, fleet-flow 3.5). Must not know clients, clocks or
+//! object names. Start at [`plan_rollout`].
+
+mod budget;
+mod gate;
+mod partition;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use crate::api::bundle::RolloutStrategy;
+use crate::api::bundle_deployment::BundleDeployment;
+use crate::error::{Classify, ErrorClass};
+use crate::options::Target;
+use crate::target::selector::SelectorError;
+
+pub use budget::LimitError;
+pub use gate::Gate;
+pub use partition::Partition;
+
+use budget::resolve_limit;
+use partition::partition_targets;
+
+/// BundleDeployments created in one pass, unless the strategy says otherwise.
+const MAX_NEW: i64 = 50;
+
+/// A strategy that cannot be followed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RolloutError {
+    /// A limit that is neither a number nor a percentage.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    /// A selector of a partition that Kubernetes would refuse.
+    #[error(transparent)]
+    Selector(#[from] SelectorError),
+}
+
+impl Classify for RolloutError {
+    fn class(&self) -> ErrorClass {
+        ErrorClass::User
+    }
+}
+
+/// What happens to one target in this pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Step {
+    /// Create its BundleDeployment.
+    pub create: bool,
+    /// Write the new version as the staged one.
+    pub stage: bool,
+    /// Make the staged version the one that runs.
+    pub promote: bool,
+    /// Copy the drift rules alone: they are not part of the id.
+    pub sync_diff: bool,
+    /// What keeps it from its new version.
+    pub held_by: Option<Gate>,
+}
+
+/// One partition and how it stands after this pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionPlan {
+    /// The partition.
+    pub partition: Partition,
+    /// Members that are not available with the version they shall have.
+    pub unavailable_count: usize,
+}
+
+/// What happens in this pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RolloutPlan {
+    /// One step per target, in their order.
+    pub steps: Vec<Step>,
+    /// The partitions, in order.
+    pub partitions: Vec<PartitionPlan>,
+    /// BundleDeployments created.
+    pub newly_created_count: usize,
+    /// Clusters that are unavailable once the plan is carried out.
+    pub unavailable_count: usize,
+    /// How many may be.
+    pub max_unavailable_count: usize,
+    /// Partitions over their limit.
+    pub unavailable_partition_count: usize,
+    /// How many may be.
+    pub max_unavailable_partition_count: usize,
+    /// When to plan again although nothing changed: at once when `maxNew` cut this pass short.
+    pub next_wake: Option<Timestamp>,
+}
+
+impl RolloutPlan {
+    /// Indices of the targets that move now.
+    pub fn promoted(&self) -> impl Iterator<Item = usize> {
+        self.steps.iter().enumerate().filter(|(_, step)| step.promote).map(|(index, _)| index)
+    }
+}
+
+/// Decides which targets move to their new version.
+///
+/// Targets must be in their order (by cluster name). A cluster counts as unavailable from the
+/// moment it is promoted until its agent reports the version ready. New clusters count too, so a
+/// first rollout keeps to `maxUnavailable` (Fleet 0.16 does not: live finding 40).
+///
+/// Guarantees (invariant `budget-kept`): after the plan no more targets are unavailable than
+/// allowed, or than were before.
+///
+/// # Errors
+/// A strategy that means nothing.
+pub fn plan_rollout(
+    strategy: &RolloutStrategy,
+    targets: &[Target<'_>],
+    now: Timestamp,
+) -> Result<RolloutPlan, RolloutError> {
+    let all = IntOrString::String("100%".to_owned());
+    let none = IntOrString::Int(0);
+    let partitions = partition_targets(strategy, targets)?;
+    let limit = strategy.max_unavailable.as_ref().unwrap_or(&all);
+    let partition_limit = strategy.max_unavailable_partitions.as_ref().unwrap_or(&none);
+    let mut planner = Planner {
+        targets,
+        max_new_count: usize::try_from(strategy.max_new.unwrap_or(MAX_NEW)).unwrap_or(0),
+        plan: RolloutPlan {
+            steps: vec![Step::default(); targets.len()],
+            newly_created_count: 0,
+            unavailable_count: targets.iter().filter(|target| is_unavailable(target)).count(),
+            max_unavailable_count: resolve_limit(targets.len(), limit, "maxUnavailable")?,
+            unavailable_partition_count: 0,
+            max_unavailable_partition_count: resolve_limit(
+                partitions.len(),
+                partition_limit,
+                "maxUnavailablePartitions",
+            )?,
+            partitions: Vec::with_capacity(partitions.len()),
+            next_wake: None,
+        },
+    };
+    planner.run(partitions);
+    let is_cut_short = |step: &Step| matches!(step.held_by, Some(Gate::MaxNew { .. }));
+    if planner.max_new_count > 0 && planner.plan.steps.iter().any(is_cut_short) {
+        planner.plan.next_wake = Some(now);
+    }
+    Ok(planner.plan)
+}
+
+struct Planner<'p, 't> {
+    targets: &'p [Target<'t>],
+    max_new_count: usize,
+    plan: RolloutPlan,
+}
+
+impl Planner<'_, '_> {
+    fn run(&mut self, partitions: Vec<Partition>) {
+        let mut blocked_by: Option<String> = None;
+        for partition in partitions {
+            if let Some(earlier) = &blocked_by {
+                self.hold_back(&partition, earlier);
+                let unavailable_count = self.count_unavailable_now(&partition);
+                self.plan.partitions.push(PartitionPlan { partition, unavailable_count });
+                continue;
+            }
+            for &member in &partition.members {
+                self.stage(member);
+            }
+            let mut unavailable_count = self.count_unavailable_now(&partition);
+            for &member in &partition.members {
+                self.promote(member, &partition, &mut unavailable_count);
+            }
+            let not_done = partition.members.iter().filter(|&&member| !self.is_done(member));
+            let unavailable_count = not_done.count();
+            if unavailable_count > partition.max_unavailable_count {
+                self.plan.unavailable_partition_count += 1;
+            }
+            if self.plan.unavailable_partition_count > self.plan.max_unavailable_partition_count {
+                blocked_by = Some(partition.name.clone());
+            }
+            self.plan.partitions.push(PartitionPlan { partition, unavailable_count });
+        }
+    }
+
+    fn hold_back(&mut self, partition: &Partition, earlier: &str) {
+        for &member in &partition.members {
+            let step = &mut self.plan.steps[member];
+            let is_current = deployed_id(&self.targets[member])
+                == self.targets[member].deployment_id.to_string();
+            if !step.stage && !is_current {
+                step.held_by = Some(Gate::EarlierPartition { partition: earlier.to_owned() });
+            }
+        }
+    }
+
+    fn stage(&mut self, member: usize) {
+        let step = &mut self.plan.steps[member];
+        if self.targets[member].deployment.is_none() && !step.create {
+            if self.plan.newly_created_count >= self.max_new_count {
+                step.held_by = Some(Gate::MaxNew { allowed_count: self.max_new_count });
+                return;
+            }
+            self.plan.newly_created_count += 1;
+            step.create = true;
+        }
+        step.stage = true;
+    }
+
+    /// Promotes a member if nothing holds it; counts it as unavailable from here on.
+    fn promote(&mut self, member: usize, partition: &Partition, unavailable_count: &mut usize) {
+        let target = &self.targets[member];
+        let step = &mut self.plan.steps[member];
+        if !step.stage || step.promote {
+            return;
+        }
+        if deployed_id(target) == target.deployment_id.to_string() {
+            step.sync_diff = !target.is_paused && has_other_diff(target);
+            return;
+        }
+        if target.is_paused {
+            step.held_by = Some(Gate::Paused);
+            return;
+        }
+        if !is_unavailable(target) {
+            if let Some(gate) = self.budget_gate(partition, *unavailable_count) {
+                self.plan.steps[member].held_by = Some(gate);
+                return;
+            }
+            self.plan.unavailable_count += 1;
+            *unavailable_count += 1;
+        }
+        let step = &mut self.plan.steps[member];
+        step.promote = true;
+        step.held_by = None;
+    }
+
+    fn budget_gate(&self, partition: &Partition, unavailable_count: usize) -> Option<Gate> {
+        let plan = &self.plan;
+        if plan.unavailable_count >= plan.max_unavailable_count {
+            return Some(Gate::Budget {
+                allowed_count: plan.max_unavailable_count,
+                unavailable_count: plan.unavailable_count,
+            });
+        }
+        (unavailable_count >= partition.max_unavailable_count).then(|| Gate::PartitionBudget {
+            partition: partition.name.clone(),
+            allowed_count: partition.max_unavailable_count,
+            unavailable_count,
+        })
+    }
+
+    /// Members that are unavailable now or, being promoted in this pass, will be.
+    fn count_unavailable_now(&self, partition: &Partition) -> usize {
+        let members = partition.members.iter();
+        members
+            .filter(|&&member| {
+                is_unavailable(&self.targets[member]) || self.plan.steps[member].promote
+            })
+            .count()
+    }
+
+    /// True when the member runs the version it shall have, and well.
+    fn is_done(&self, member: usize) -> bool {
+        let target = &self.targets[member];
+        let wanted = target.deployment_id.to_string();
+        let Some(deployment) = target.deployment else { return false };
+        let applied = deployment.status.as_ref().map(|status| &status.applied_deployment_id);
+        deployment.spec.deployment_id == wanted
+            && applied == Some(&wanted)
+            && !is_unavailable(target)
+    }
+}
+
+fn deployed_id<'a>(target: &Target<'a>) -> &'a str {
+    target.deployment.map_or("", |deployment| deployment.spec.deployment_id.as_str())
+}
+
+/// True when something was promoted and is not running well. What was only staged so far runs
+/// nothing, so it does not count.
+fn is_unavailable(target: &Target<'_>) -> bool {
+    let Some(deployment) = target.deployment else { return false };
+    !deployment.spec.deployment_id.is_empty() && !is_available(deployment)
+}
+
+fn is_available(deployment: &BundleDeployment) -> bool {
+    deployment.status.as_ref().is_some_and(|status| {
+        status.ready && status.applied_deployment_id == deployment.spec.deployment_id
+    })
+}
+
+fn has_other_diff(target: &Target<'_>) -> bool {
+    target.deployment.is_some_and(|deployment| deployment.spec.options.diff != target.options.diff)
+}
+
+#[cfg(test)]
+mod tests;
