@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn values_hashes_are_those_of_the_reference() {
-        // Vectors of fleet-compat B.4: Rancher Fleet 0.16.
+        // Vector of fleet-compat B.4: Rancher Fleet 0.16.
         let data = BTreeMap::from([
             ("values.yaml".to_owned(), br#"{"key":"value"}"#.to_vec()),
             ("target".to_owned(), br#"{"newkey":"value"}"#.to_vec()),
@@ -320,12 +320,24 @@ mod tests {
             bundle_values_hash(&data),
             "17e05a97acde825d03ca37c2b8fc1aecf3f8f9fde28c21702492c56d4d4a68f1"
         );
-        let Some(values) = json!({"replication": false}).as_object().cloned() else { return };
-        let document = values_document(&values);
-        assert_eq!(
-            deployment_values_hash(&document, &document),
-            "3c892a930bafb847ea3645d0a6944f1716d01f456a4ca8f14a2b16585d3d8708"
-        );
+    }
+
+    #[test]
+    fn the_values_hash_of_a_deployment_is_that_of_the_reference() {
+        // Observed on a running Rancher Fleet 0.16: values and stagedValues, both the same.
+        for (values, expected) in [
+            (
+                json!({"serviceType": "LoadBalancer", "replicas": 3}),
+                "3c892a930bafb847ea3645d0a6944f1716d01f456a4ca8f14a2b16585d3d8708",
+            ),
+            (
+                json!({"replication": false}),
+                "7311f053ed0bd7e06720539608239bc6c16e7b8af74f31537d4593c78665c6c3",
+            ),
+        ] {
+            let document = values_document(values.as_object().expect("an object"));
+            assert_eq!(deployment_values_hash(&document, &document), expected, "{values}");
+        }
     }
 
     #[test]

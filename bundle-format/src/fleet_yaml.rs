@@ -29,6 +29,7 @@ go_struct! {
         pub labels: BTreeMap<String, String>,
         /// Annotations of the Bundle.
         pub annotations: BTreeMap<String, String>,
+        /// Everything a Bundle may say.
         inline pub spec: BundleSpec,
         /// Go behind `targets`, as customizations.
         pub target_customizations: Vec<BundleTarget>,
@@ -44,6 +45,7 @@ go_struct! {
     pub struct ImageScanEntry {
         /// Not used (Fleet 0.16); accepted.
         pub name: String,
+        /// Everything an ImageScan may say.
         inline pub spec: ImageScanSpec,
     }
 }

@@ -1,6 +1,23 @@
 //! The nouns of Fleet (API kinds, fleet.yaml) and its decisions (match, place, merge, roll out).
 //!
-//! Pure: no client, file, clock or random number. Start at [`api`].
+//! Pure: no client, file, clock or random number.
+//!
+//! Nouns: [`api`] (kinds), [`fleet_yaml`], [`content`] (identities). Decisions, in the order of the
+//! walk: [`read`] (folders to bundles), [`target`] (who may get one), [`placement`] (who does),
+//! [`options`] (with which options), [`rollout`] (when), [`summary`] (how it went). [`plan`] puts
+//! them together for one bundle.
 
+#![warn(missing_docs)]
+
+#[macro_use]
 pub mod api;
+pub mod content;
 pub mod error;
+pub mod fleet_yaml;
+pub mod options;
+pub mod placement;
+pub mod plan;
+pub mod read;
+pub mod rollout;
+pub mod summary;
+pub mod target;

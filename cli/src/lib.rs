@@ -1,1 +1,108 @@
 //! The fleet command: every process and every tool.
+//!
+//! Owns the command line. Must not decide anything: each command reads its input, calls the crate
+//! whose job it is, and prints. Start at [`run`].
+
+pub mod apply;
+pub mod deploy;
+pub mod dir_tree;
+mod git_head;
+pub mod input;
+pub mod processes;
+pub mod target;
+pub mod ui;
+pub mod world;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+pub use ui::Ui;
+
+/// GitOps for fleets of Kubernetes clusters.
+///
+/// Bundles are made from folders of a Git repository, go to the clusters that match, and are kept
+/// there. Try what a folder becomes, without any cluster:
+///
+///   fleet apply -o - my-repo apps/web > bundle.yaml
+///   fleet target -b bundle.yaml --world clusters.yaml > deployments.yaml
+///   fleet deploy --dry-run -i deployments.yaml
+#[derive(Debug, Parser)]
+#[command(name = "fleet", version, propagate_version = true, max_term_width = 100, verbatim_doc_comment)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make bundles from folders, and print them
+    Apply(Box<apply::ApplyArgs>),
+    /// Print what a bundle becomes on each cluster that it matches
+    Target(target::TargetArgs),
+    /// Render a bundle deployment
+    Deploy(deploy::DeployArgs),
+    /// Run the hub: bundles, clusters, registration
+    Controller(processes::ControllerArgs),
+    /// Run the Git side: GitRepos to bundles, webhooks
+    Gitjob(processes::GitjobArgs),
+    /// Run the agent of a member cluster, or register it
+    Agent(processes::AgentArgs),
+    /// Print the completion script of a shell
+    ///
+    /// For example: fleet completion bash > /etc/bash_completion.d/fleet
+    Completion {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs one command line and answers with the exit code: 0 done, 1 failed, 2 not understood.
+pub async fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>, ui: &mut Ui) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        // Help and version come this way too, and know where they go and how they end.
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let done = execute(cli.command, ui).await;
+    match done.and_then(|()| ui.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // What was printed before the failure is a result too.
+            let _ = ui.flush();
+            ui.fail(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn execute(command: Command, ui: &mut Ui) -> anyhow::Result<()> {
+    match command {
+        Command::Apply(args) => apply::run(&args, ui),
+        Command::Target(args) => target::run(&args, ui).await,
+        Command::Deploy(args) => deploy::run(&args, ui),
+        Command::Controller(args) => processes::run_controller(args).await,
+        Command::Gitjob(args) => processes::run_gitjob(args).await,
+        Command::Agent(args) => processes::run_agent(args).await,
+        Command::Completion { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "fleet", &mut script);
+            ui.out(&String::from_utf8_lossy(&script))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -27,6 +27,7 @@ go_struct! {
         printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message")
     )]
     pub struct BundleSpec {
+        /// What a target can change, too.
         inline pub options: BundleDeploymentOptions,
         /// Stages changes without deploying them.
         pub paused: bool,
@@ -143,6 +144,7 @@ go_struct! {
 go_struct! {
     /// Clusters, and the options that are theirs.
     pub struct BundleTarget {
+        /// What a target can change, too.
         inline pub options: BundleDeploymentOptions,
         /// Name; also the key of its values in the values Secret.
         pub name: String,

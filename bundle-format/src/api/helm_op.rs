@@ -25,6 +25,7 @@ go_struct! {
         printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message")
     )]
     pub struct HelmOpSpec {
+        /// Everything a Bundle may say.
         inline pub bundle: BundleSpec,
         /// Labels for the Bundle.
         #[schemars(with = "BTreeMap<String, String>")]

@@ -9,6 +9,9 @@ pub mod values;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+use serde_json::Value;
+
 use crate::api::bundle::{Bundle, BundleTarget, TargetCustomizationMode};
 use crate::api::bundle_deployment::BundleDeployment;
 use crate::api::labels;
@@ -63,9 +66,11 @@ impl Classify for ResolveError {
     }
 }
 
-/// What the hub's administrators add to every bundle's options.
+/// What comes into the options from outside bundle and cluster.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rules {
+    /// What `now` in a value template means.
+    pub now: Timestamp,
     /// Union of the GitRepoRestrictions' selectors; only for bundles of a GitRepo.
     pub allowed_target_namespace_selector: Option<LabelSelector>,
     /// A Policy forbids to create namespaces.
@@ -80,8 +85,9 @@ pub fn resolve_target<'a>(
     bundle: &Bundle,
     content: &ContentId,
     placed: &Placed<'a>,
+    rules: &Rules,
 ) -> Result<Target<'a>, ResolveError> {
-    Resolver::new(bundle, content, Rules::default()).resolve(&placed.matched)
+    Resolver::new(bundle, content, rules.clone()).resolve(&placed.matched)
 }
 
 /// Resolves the options of one bundle for many clusters, sharing what they share.
@@ -130,7 +136,7 @@ impl<'b> Resolver<'b> {
         cluster: &ClusterView,
         choice: &Choice,
     ) -> Result<(Arc<BundleDeploymentOptions>, OptionsHash), ValuesError> {
-        let (bundle, rules) = (self.bundle, &self.rules);
+        let (bundle, rules, now) = (self.bundle, &self.rules, self.rules.now);
         let shared = self.shared.entry(choice.clone()).or_insert_with(|| {
             let merged = merge_choice(bundle, rules, choice);
             let needs_cluster = values::needs_cluster(&merged);
@@ -138,7 +144,7 @@ impl<'b> Resolver<'b> {
         });
         let labels = values::template_labels(cluster);
         if shared.needs_cluster && !labels.is_empty() {
-            return Ok(finish(values::resolve_values(&shared.merged, cluster, &labels)?));
+            return Ok(finish(values::resolve_values(&shared.merged, cluster, &labels, now)?));
         }
         // Without templates only the presence of labels makes a difference.
         let is_labelled = !labels.is_empty();
@@ -147,7 +153,7 @@ impl<'b> Resolver<'b> {
             return Ok(known.clone());
         }
         let options = match is_labelled {
-            true => values::resolve_values(&shared.merged, cluster, &labels)?,
+            true => values::resolve_values(&shared.merged, cluster, &labels, now)?,
             false => shared.merged.clone(),
         };
         Ok(slot.insert(finish(options)).clone())
@@ -177,6 +183,11 @@ fn merge_choice(bundle: &Bundle, rules: &Rules, choice: &Choice) -> BundleDeploy
         }
     }
     let mut merged = merge_options(&bundle.spec.options, &own);
+    // Wherever the values come from, Go has read their numbers as float64 before it hashes them.
+    if let Some(values) = merged.helm.as_mut().and_then(|helm| helm.values.as_mut()) {
+        let numbers = goyaml::json::go_number_value(Value::Object(std::mem::take(values)));
+        *values = numbers.as_object().cloned().unwrap_or_default();
+    }
     let of_git_repo = bundle.metadata.labels.as_ref().is_some_and(|labels| {
         labels.get(labels::REPO_NAME).is_some_and(|name| !name.is_empty())
     });

@@ -5,7 +5,10 @@
 //! Start at [`resolve_values`].
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 
+use gotemplate::{Budget, Delimiters, ErrorKind, FixedHost, Registry, Scope, Template};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::api::bundle::BundleSpec;
@@ -130,6 +133,7 @@ pub(super) fn resolve_values(
     options: &BundleDeploymentOptions,
     cluster: &ClusterView,
     labels: &Labels,
+    now: Timestamp,
 ) -> Result<BundleDeploymentOptions, ValuesError> {
     let mut resolved = options.clone();
     let Some(helm) = &mut resolved.helm else {
@@ -145,10 +149,10 @@ pub(super) fn resolve_values(
     if helm.disable_pre_process {
         return Ok(resolved);
     }
-    let data = template_data(cluster, labels);
-    let mut rendered = render_values(values, &data)?;
+    let renderer = Renderer::new(&template_data(cluster, labels), now);
+    let mut rendered = render_values(values, &renderer)?;
     for (key, template) in &helm.template_values {
-        let text = render(template, &data)?;
+        let text = renderer.render(template)?;
         let value = goyaml::from_str(&text).map_err(|error| ValuesError::Interpret {
             message: format!("templateValues.{key}: line {}: {}", error.line, error.message),
         })?;
@@ -193,12 +197,12 @@ fn template_data(cluster: &ClusterView, labels: &Labels) -> Value {
 
 /// Renders all values as one YAML text and reads them again: so a key may be a template, and a
 /// template may become a number.
-fn render_values(values: &Object, data: &Value) -> Result<Object, ValuesError> {
+fn render_values(values: &Object, renderer: &Renderer) -> Result<Object, ValuesError> {
     let template = goyaml::to_string(&Value::Object(values.clone()));
     if !template.contains("${") {
         return Ok(values.clone());
     }
-    let text = render(&template, data)?;
+    let text = renderer.render(&template)?;
     match goyaml::from_str(&text) {
         Ok(value @ Value::Object(_)) => match goyaml::json::go_number_value(value) {
             Value::Object(values) => Ok(values),
@@ -212,8 +216,48 @@ fn render_values(values: &Object, data: &Value) -> Result<Object, ValuesError> {
     }
 }
 
-fn render(_template: &str, _data: &Value) -> Result<String, ValuesError> {
-    Err(ValuesError::Render { message: "the template engine has not landed yet".to_owned() })
+/// The functions of value templates: sprig without what reaches the world.
+///
+/// Random functions are missing on purpose: they would give new values, and a redeploy, in every
+/// pass (which is what Fleet 0.16 does).
+static FUNCTIONS: LazyLock<Registry> = LazyLock::new(|| {
+    let mut registry = Registry::sprig();
+    let unfit = |name: &str| {
+        ["rand", "gen", "shuffle", "uuidv4", "bcrypt", "htpasswd", "encryptAES"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+            || ["env", "expandenv", "include", "tpl", "getHostByName"].contains(&name)
+    };
+    let names: Vec<String> =
+        registry.names().filter(|name| unfit(name)).map(str::to_owned).collect();
+    names.iter().for_each(|name| registry.remove(name));
+    registry
+});
+
+/// Renders the templates of one cluster's values within one budget.
+struct Renderer {
+    data: gotemplate::Value,
+    scope: Scope,
+}
+
+impl Renderer {
+    fn new(data: &Value, now: Timestamp) -> Self {
+        let host = Arc::new(FixedHost::new(now.as_nanosecond(), 0));
+        let scope = Scope { host, budget: Arc::new(Budget::default()) };
+        Self { data: gotemplate::value::from_json(data), scope }
+    }
+
+    fn render(&self, text: &str) -> Result<String, ValuesError> {
+        let failed = |error: gotemplate::Error| {
+            let message = error.text().to_owned();
+            match error.kind() {
+                ErrorKind::Parse => ValuesError::Parse { message },
+                _ => ValuesError::Render { message },
+            }
+        };
+        let template = Template::parse("values", text, &Delimiters::new("${", "}"), &FUNCTIONS);
+        template.and_then(|template| template.render(&self.data, &self.scope)).map_err(failed)
+    }
 }
 
 /// Takes the values out of a Bundle's spec: what its values Secret holds. Sets `valuesHash`.

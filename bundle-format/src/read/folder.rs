@@ -31,10 +31,6 @@ pub(super) struct BundleFolder {
 }
 
 impl BundleFolder {
-    pub(super) fn scanned(path: String) -> Self {
-        Self { path, options_file: None }
-    }
-
     pub(super) fn listed(path: String, options_file: &str) -> Self {
         Self { path, options_file: Some(options_file.to_owned()).filter(|file| !file.is_empty()) }
     }

@@ -215,7 +215,9 @@ fn bundle_folders(
                     Ok(roots) if roots.is_empty() => {
                         outcome.notices.push(Notice::PathWithoutBundle { path });
                     }
-                    Ok(roots) => folders.extend(roots.into_iter().map(BundleFolder::scanned)),
+                    Ok(roots) => folders.extend(roots.into_iter().map(|path| {
+                        BundleFolder { path, options_file: request.options_file.clone() }
+                    })),
                     Err(error) => failed(&path, error.into()),
                 }
             }

@@ -18,6 +18,8 @@ pub struct ReadRequest {
     pub name: String,
     /// The folders.
     pub folders: Folders,
+    /// Read this file of every folder that is found, relative to it, instead of `fleet.yaml`.
+    pub options_file: Option<String>,
     /// What holds for every bundle.
     pub overrides: BundleOverrides,
     /// Bounds.
@@ -105,7 +107,7 @@ impl ReadRequest {
             target_restrictions: targets.iter().map(restriction).collect(),
             ..Default::default()
         };
-        Self { name, folders, overrides, limits: ReadLimits::default() }
+        Self { name, folders, overrides, ..Default::default() }
     }
 }
 

@@ -29,6 +29,8 @@ pub enum Gate {
         /// Its name.
         partition: String,
     },
+    /// The cluster has no namespace for its BundleDeployments yet.
+    NoNamespace,
     /// As many BundleDeployments were created in this pass as may be.
     MaxNew {
         /// How many may be.
@@ -50,6 +52,7 @@ impl std::fmt::Display for Gate {
             Self::EarlierPartition { partition } => {
                 write!(f, "waiting for partition {partition:?}")
             }
+            Self::NoNamespace => f.write_str("the cluster has no namespace yet"),
             Self::MaxNew { allowed_count } => {
                 write!(f, "at most {allowed_count} new clusters at a time")
             }

@@ -117,8 +117,12 @@ pub fn plan_rollout(
     let partitions = partition_targets(strategy, targets)?;
     let limit = strategy.max_unavailable.as_ref().unwrap_or(&all);
     let partition_limit = strategy.max_unavailable_partitions.as_ref().unwrap_or(&none);
+    let count_unavailable = |partition: &Partition| {
+        partition.members.iter().filter(|&&member| is_unavailable(&targets[member])).count()
+    };
     let mut planner = Planner {
         targets,
+        unavailable_counts: partitions.iter().map(count_unavailable).collect(),
         max_new_count: usize::try_from(strategy.max_new.unwrap_or(MAX_NEW)).unwrap_or(0),
         plan: RolloutPlan {
             steps: vec![Step::default(); targets.len()],
@@ -131,11 +135,21 @@ pub fn plan_rollout(
                 partition_limit,
                 "maxUnavailablePartitions",
             )?,
-            partitions: Vec::with_capacity(partitions.len()),
+            partitions: Vec::new(),
             next_wake: None,
         },
+        partitions,
     };
-    planner.run(partitions);
+    planner.run();
+    let standing: Vec<PartitionPlan> = planner
+        .partitions
+        .iter()
+        .map(|partition| PartitionPlan {
+            unavailable_count: planner.count_not_done(partition),
+            partition: partition.clone(),
+        })
+        .collect();
+    planner.plan.partitions = standing;
     let is_cut_short = |step: &Step| matches!(step.held_by, Some(Gate::MaxNew { .. }));
     if planner.max_new_count > 0 && planner.plan.steps.iter().any(is_cut_short) {
         planner.plan.next_wake = Some(now);
@@ -145,53 +159,50 @@ pub fn plan_rollout(
 
 struct Planner<'p, 't> {
     targets: &'p [Target<'t>],
+    partitions: Vec<Partition>,
+    /// Per partition: members that are unavailable now or, being promoted, will be.
+    unavailable_counts: Vec<usize>,
     max_new_count: usize,
     plan: RolloutPlan,
 }
 
 impl Planner<'_, '_> {
-    fn run(&mut self, partitions: Vec<Partition>) {
+    fn run(&mut self) {
         let mut blocked_by: Option<String> = None;
-        for partition in partitions {
+        for index in 0..self.partitions.len() {
+            let members = self.partitions[index].members.clone();
             if let Some(earlier) = &blocked_by {
-                self.hold_back(&partition, earlier);
-                let unavailable_count = self.count_unavailable_now(&partition);
-                self.plan.partitions.push(PartitionPlan { partition, unavailable_count });
+                members.iter().for_each(|&member| self.hold_back(member, earlier));
                 continue;
             }
-            for &member in &partition.members {
-                self.stage(member);
-            }
-            let mut unavailable_count = self.count_unavailable_now(&partition);
-            for &member in &partition.members {
-                self.promote(member, &partition, &mut unavailable_count);
-            }
-            let not_done = partition.members.iter().filter(|&&member| !self.is_done(member));
-            let unavailable_count = not_done.count();
-            if unavailable_count > partition.max_unavailable_count {
+            members.iter().for_each(|&member| self.stage(member));
+            members.iter().for_each(|&member| self.promote(member));
+            let partition = &self.partitions[index];
+            if self.count_not_done(partition) > partition.max_unavailable_count {
                 self.plan.unavailable_partition_count += 1;
             }
             if self.plan.unavailable_partition_count > self.plan.max_unavailable_partition_count {
                 blocked_by = Some(partition.name.clone());
             }
-            self.plan.partitions.push(PartitionPlan { partition, unavailable_count });
         }
     }
 
-    fn hold_back(&mut self, partition: &Partition, earlier: &str) {
-        for &member in &partition.members {
-            let step = &mut self.plan.steps[member];
-            let is_current = deployed_id(&self.targets[member])
-                == self.targets[member].deployment_id.to_string();
-            if !step.stage && !is_current {
-                step.held_by = Some(Gate::EarlierPartition { partition: earlier.to_owned() });
-            }
+    fn hold_back(&mut self, member: usize, earlier: &str) {
+        let target = &self.targets[member];
+        let step = &mut self.plan.steps[member];
+        if !step.stage && deployed_id(target) != target.deployment_id.to_string() {
+            step.held_by = Some(Gate::EarlierPartition { partition: earlier.to_owned() });
         }
     }
 
     fn stage(&mut self, member: usize) {
+        let target = &self.targets[member];
         let step = &mut self.plan.steps[member];
-        if self.targets[member].deployment.is_none() && !step.create {
+        if target.cluster.cluster_namespace.is_none() {
+            step.held_by = Some(Gate::NoNamespace);
+            return;
+        }
+        if target.deployment.is_none() && !step.create {
             if self.plan.newly_created_count >= self.max_new_count {
                 step.held_by = Some(Gate::MaxNew { allowed_count: self.max_new_count });
                 return;
@@ -203,7 +214,7 @@ impl Planner<'_, '_> {
     }
 
     /// Promotes a member if nothing holds it; counts it as unavailable from here on.
-    fn promote(&mut self, member: usize, partition: &Partition, unavailable_count: &mut usize) {
+    fn promote(&mut self, member: usize) {
         let target = &self.targets[member];
         let step = &mut self.plan.steps[member];
         if !step.stage || step.promote {
@@ -218,19 +229,22 @@ impl Planner<'_, '_> {
             return;
         }
         if !is_unavailable(target) {
-            if let Some(gate) = self.budget_gate(partition, *unavailable_count) {
+            if let Some(gate) = self.budget_gate(member) {
                 self.plan.steps[member].held_by = Some(gate);
                 return;
             }
             self.plan.unavailable_count += 1;
-            *unavailable_count += 1;
+            for (partition, count) in self.partitions.iter().zip(&mut self.unavailable_counts) {
+                *count += usize::from(partition.holds(member));
+            }
         }
         let step = &mut self.plan.steps[member];
         step.promote = true;
         step.held_by = None;
     }
 
-    fn budget_gate(&self, partition: &Partition, unavailable_count: usize) -> Option<Gate> {
+    /// The budget that is used up: the bundle's, or that of any partition the member is in.
+    fn budget_gate(&self, member: usize) -> Option<Gate> {
         let plan = &self.plan;
         if plan.unavailable_count >= plan.max_unavailable_count {
             return Some(Gate::Budget {
@@ -238,21 +252,19 @@ impl Planner<'_, '_> {
                 unavailable_count: plan.unavailable_count,
             });
         }
-        (unavailable_count >= partition.max_unavailable_count).then(|| Gate::PartitionBudget {
+        let mut budgets = self.partitions.iter().zip(&self.unavailable_counts);
+        let (partition, &unavailable_count) = budgets.find(|(partition, count)| {
+            **count >= partition.max_unavailable_count && partition.holds(member)
+        })?;
+        Some(Gate::PartitionBudget {
             partition: partition.name.clone(),
             allowed_count: partition.max_unavailable_count,
             unavailable_count,
         })
     }
 
-    /// Members that are unavailable now or, being promoted in this pass, will be.
-    fn count_unavailable_now(&self, partition: &Partition) -> usize {
-        let members = partition.members.iter();
-        members
-            .filter(|&&member| {
-                is_unavailable(&self.targets[member]) || self.plan.steps[member].promote
-            })
-            .count()
+    fn count_not_done(&self, partition: &Partition) -> usize {
+        partition.members.iter().filter(|&&member| !self.is_done(member)).count()
     }
 
     /// True when the member runs the version it shall have, and well.

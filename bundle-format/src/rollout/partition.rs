@@ -29,6 +29,13 @@ pub struct Partition {
     pub max_unavailable_count: usize,
 }
 
+impl Partition {
+    /// True when a target is in the partition. Members are in ascending order.
+    pub(super) fn holds(&self, target: usize) -> bool {
+        self.members.binary_search(&target).is_ok()
+    }
+}
+
 /// Splits targets into partitions.
 ///
 /// Guarantees: every target is in at least one. Those that no manual partition matches come last

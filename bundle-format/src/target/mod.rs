@@ -4,6 +4,7 @@
 //! are cached. Start at [`match_targets`].
 
 pub mod customize;
+pub mod mapping;
 pub mod selector;
 pub mod view;
 
