@@ -3,7 +3,6 @@
 //! Owns its keys, how leniently it is read, and its checks. Must not know folders. Start at
 //! [`FleetYaml::parse`].
 
-mod locate;
 mod shape;
 
 use std::collections::BTreeMap;
@@ -176,7 +175,7 @@ impl FleetYaml {
     fn check(&self, file: &str, text: &str) -> Result<(), FleetYamlError> {
         let invalid = |path: KeyPath, rule: String| FleetYamlError::Invalid {
             file: file.to_owned(),
-            line: locate::line_of(text, &path),
+            line: line_of(text, &path),
             key: path.to_string(),
             rule,
         };
@@ -200,11 +199,19 @@ impl FleetYaml {
     }
 }
 
+/// The line of the key at the end of a path, or of the nearest one around it.
+fn line_of(text: &str, path: &KeyPath) -> Option<usize> {
+    let positions = goyaml::Positions::parse(text).ok()?;
+    let steps: Vec<String> = path.0.iter().map(Step::to_string).collect();
+    let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
+    (1..=steps.len()).rev().find_map(|depth| positions.find(&steps[..depth])).map(|at| at.line)
+}
+
 fn wrong_type(file: &str, text: &str, misfit: &Misfit) -> FleetYamlError {
     let key = misfit.path.to_string();
     FleetYamlError::WrongType {
         file: file.to_owned(),
-        line: locate::line_of(text, &misfit.path),
+        line: line_of(text, &misfit.path),
         key: if key.is_empty() { "the document".to_owned() } else { key },
         wanted: misfit.wanted,
         found: misfit.found,
@@ -214,7 +221,7 @@ fn wrong_type(file: &str, text: &str, misfit: &Misfit) -> FleetYamlError {
 fn unknown_field(file: &str, text: &str, key: &UnknownKey) -> UnknownField {
     UnknownField {
         file: file.to_owned(),
-        line: locate::line_of(text, &key.path),
+        line: line_of(text, &key.path),
         key: key.path.to_string(),
         nearest: key.nearest.clone(),
     }

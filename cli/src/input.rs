@@ -33,7 +33,7 @@ pub fn read_documents(file: &Path) -> anyhow::Result<Vec<Value>> {
     let mut documents = Vec::new();
     for document in goyaml::documents(&text) {
         let value = goyaml::from_str(document.text).map_err(|error| {
-            let line = document.line + error.line.max(1) - 1;
+            let line = document.first_line + error.line.max(1) - 1;
             anyhow::anyhow!("{}: line {line}: {}", file.display(), error.message)
         })?;
         match value {

@@ -96,7 +96,7 @@ fn check_manifest(name: &str, bytes: &[u8]) -> Option<ManifestProblem> {
     };
     for document in goyaml::documents(text) {
         if let Err(error) = goyaml::from_str(document.text) {
-            return problem(document.line + error.line.max(1) - 1, error.message);
+            return problem(document.first_line + error.line.max(1) - 1, error.message);
         }
     }
     None

@@ -125,7 +125,7 @@ targetCustomizations:
 ";
     let tree = tree(&[
         ("app/fleet.yaml", fleet_yaml),
-        ("app/v.yaml", "m: {y: 2}\n"),
+        ("app/v.yaml", "m: {z: 2}\n"),
         ("app/t.yaml", "own: true\n"),
         ("app/chart/extra.yaml", "a: 2\n"),
         ("app/chart/Chart.yaml", "name: c\n"),
@@ -134,7 +134,7 @@ targetCustomizations:
     let draft = &outcome.drafts[0];
     assert_eq!(draft.files.keys().collect::<Vec<_>>(), ["chart/Chart.yaml"]);
     let values = draft.spec.options.values().cloned().map(serde_json::Value::Object);
-    assert_eq!(values, Some(json!({"a": 2, "m": {"x": 1, "y": 2}})));
+    assert_eq!(values, Some(json!({"a": 2.0, "m": {"x": 1.0, "z": 2.0}})));
     let target = &draft.spec.targets[0];
     assert_eq!((target.name.as_str(), draft.charts.len()), ("target000", 0));
     let helm = target.options.helm.as_ref().expect("there is one");
