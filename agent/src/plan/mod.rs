@@ -6,6 +6,7 @@
 
 pub mod apply;
 pub mod drift;
+pub mod gate;
 pub mod health;
 mod kinds;
 pub mod normalize;

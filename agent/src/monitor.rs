@@ -1,0 +1,252 @@
+//! What is known of deployed objects between two deployments: do they still exist, are they ready, do they differ?
+//!
+//! Owns this knowledge per bundle deployment, in little memory, and how one change of one object brings it up to
+//! date. Must not know queues or statuses. Start at [`Monitored`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
+
+use bundle_format::api::BundleDeployment;
+use bundle_format::api::labels::OBJECT_SET_HASH;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::live::discovery::Resource;
+use crate::plan::ObjectKey;
+use crate::plan::apply::{MANAGED_BY, RELEASE_NAME, RELEASE_NAMESPACE};
+use crate::plan::drift::{DriftRules, ScaledWorkload, detect_drift, may_be_missing};
+use crate::plan::health::{assess_health, drop_ignored_conditions};
+use crate::release::ReleaseName;
+use crate::status::{Finding, ObjectState};
+
+/// One deployment whose objects are watched.
+#[derive(Debug)]
+pub struct Monitored {
+    /// The release.
+    pub release: ReleaseName,
+    /// Its revision.
+    pub version: u32,
+    /// The version of the bundle.
+    pub deployment_id: String,
+    /// Why the last correction of drift failed.
+    pub correction_error: Option<String>,
+    /// How often drift was corrected in a row; slows down a fight with another controller.
+    pub correction_count: u32,
+    /// Objects that changed since they were looked at.
+    pub dirty: BTreeSet<ObjectKey>,
+    /// How the kinds of the objects are reached.
+    pub resources: Vec<(ObjectKey, Resource)>,
+    /// Objects as applied: gzip of a JSON list. An idle agent keeps many of these and needs few.
+    desired: Vec<u8>,
+    scaled: Vec<ScaledWorkload>,
+    seen: BTreeMap<ObjectKey, Seen>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    /// `resourceVersion` of the object when it was judged; `None` when it did not exist.
+    version: Option<String>,
+    finding: Finding,
+}
+
+impl Monitored {
+    /// Starts with objects as they were applied; everything is dirty until it was looked at.
+    #[must_use]
+    pub fn new(
+        release: ReleaseName,
+        version: u32,
+        deployment_id: String,
+        desired: &[Value],
+        resources: Vec<(ObjectKey, Resource)>,
+    ) -> Self {
+        Self {
+            release,
+            version,
+            deployment_id,
+            correction_error: None,
+            correction_count: 0,
+            dirty: desired.iter().map(ObjectKey::of).collect(),
+            resources,
+            desired: pack(desired),
+            scaled: desired.iter().filter_map(ScaledWorkload::of).collect(),
+            seen: BTreeMap::new(),
+        }
+    }
+
+    /// Objects as applied.
+    #[must_use]
+    pub fn desired(&self) -> Vec<Value> {
+        unpack(&self.desired)
+    }
+
+    /// Whether a change with this `resourceVersion` is news; marks the object dirty if so.
+    pub fn note_change(&mut self, key: &ObjectKey, version: Option<&str>) -> bool {
+        let known = self.seen.get(key).is_some_and(|seen| seen.version.as_deref() == version);
+        if !known {
+            self.dirty.insert(key.clone());
+        }
+        !known
+    }
+
+    /// Judges the dirty objects by what was read of them just now.
+    pub fn judge(
+        &mut self,
+        deployment: &BundleDeployment,
+        set_hash: &str,
+        live: &BTreeMap<ObjectKey, Value>,
+        now: Timestamp,
+    ) {
+        let dirty = std::mem::take(&mut self.dirty);
+        if dirty.is_empty() {
+            return;
+        }
+        let rules =
+            DriftRules { compare_patches: compare_patches(deployment), scaled: &self.scaled };
+        let judge = Judge { deployment, set_hash, rules, now };
+        for desired in unpack(&self.desired) {
+            let key = ObjectKey::of(&desired);
+            if !dirty.contains(&key) {
+                continue;
+            }
+            let found = live.get(&key);
+            let version = found.and_then(|object| object.pointer("/metadata/resourceVersion"));
+            let version = version.and_then(Value::as_str).map(str::to_owned);
+            match judge.finding(&key, &desired, found) {
+                Some(finding) => self.seen.insert(key, Seen { version, finding }),
+                None => self.seen.remove(&key),
+            };
+        }
+    }
+
+    /// All objects with what is known of them.
+    #[must_use]
+    pub fn states(&self) -> Vec<ObjectState> {
+        // In the order of application, which is the order of `status.resources` in the reference.
+        let states = self.resources.iter().filter_map(|(key, _)| {
+            let seen = self.seen.get(key)?;
+            Some(ObjectState { key: key.clone(), finding: seen.finding.clone() })
+        });
+        states.collect()
+    }
+
+    /// Objects that differ or are missing, and are ours to repair.
+    #[must_use]
+    pub fn drifted(&self) -> Vec<Value> {
+        let is_drifted = |key: &ObjectKey| {
+            self.seen.get(key).is_some_and(|seen| {
+                matches!(seen.finding, Finding::Missing | Finding::Live { drift: Some(_), .. })
+            })
+        };
+        if !self.seen.keys().any(is_drifted) {
+            return Vec::new();
+        }
+        self.desired().into_iter().filter(|object| is_drifted(&ObjectKey::of(object))).collect()
+    }
+
+    /// Some object may change its health by the mere passing of time.
+    #[must_use]
+    pub fn depends_on_time(&self) -> bool {
+        self.seen.iter().any(|(key, seen)| {
+            let waits =
+                matches!(&seen.finding, Finding::Live { health, .. } if health.transitioning);
+            key.kind == "Pod" && key.group().is_empty() && waits
+        })
+    }
+}
+
+struct Judge<'a> {
+    deployment: &'a BundleDeployment,
+    set_hash: &'a str,
+    rules: DriftRules<'a>,
+    now: Timestamp,
+}
+
+impl Judge<'_> {
+    /// `None` hides the object: it is missing and may be.
+    fn finding(&self, key: &ObjectKey, desired: &Value, live: Option<&Value>) -> Option<Finding> {
+        let Some(live) = live else {
+            return (!may_be_missing(key, &self.rules)).then_some(Finding::Missing);
+        };
+        let label = live.pointer("/metadata/labels").and_then(|labels| labels.get(OBJECT_SET_HASH));
+        let owned = label.and_then(Value::as_str) == Some(self.set_hash);
+        if !owned && belongs_to_another(desired, live) {
+            return Some(Finding::NotOurs);
+        }
+        let mut judged = live.clone();
+        if let Some(ignore) = &self.deployment.spec.options.ignore {
+            let entries: Vec<Vec<(&str, &str)>> = ignore
+                .conditions
+                .iter()
+                .map(|entry| {
+                    entry.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
+                })
+                .collect();
+            drop_ignored_conditions(&mut judged, entries);
+        }
+        let mut health = assess_health(&judged, self.now);
+        if health.is_ready() {
+            // Nobody reads what a healthy object says; there may be thousands.
+            health.messages = Vec::new();
+        }
+        let drift = detect_drift(desired, live, &self.rules).map(|drift| drift.to_text(key));
+        let text = |pointer| live.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let created_at = text("/metadata/creationTimestamp").parse::<Timestamp>().ok();
+        Some(Finding::Live {
+            uid: text("/metadata/uid").to_owned(),
+            created_at: created_at.map(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time),
+            health,
+            drift,
+        })
+    }
+}
+
+/// Another release took the object over: drift of label and annotations alone could be an accident.
+fn belongs_to_another(desired: &Value, live: &Value) -> bool {
+    let annotation = |object: &Value, name: &str| {
+        object.pointer("/metadata/annotations").and_then(|map| map.get(name)).cloned()
+    };
+    let owners = [RELEASE_NAME, RELEASE_NAMESPACE];
+    let managed =
+        live.pointer("/metadata/labels").and_then(|labels| labels.get(MANAGED_BY)).is_some();
+    managed
+        && owners.iter().any(|name| {
+            let owner = annotation(live, name);
+            owner.is_some() && owner != annotation(desired, name)
+        })
+}
+
+fn compare_patches(deployment: &BundleDeployment) -> &[bundle_format::api::options::ComparePatch] {
+    deployment
+        .spec
+        .options
+        .diff
+        .as_ref()
+        .map(|diff| diff.compare_patches.as_slice())
+        .unwrap_or_default()
+}
+
+fn pack(objects: &[Value]) -> Vec<u8> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    let written = serde_json::to_writer(&mut gzip, objects)
+        .map_err(std::io::Error::from)
+        .and_then(|()| gzip.flush());
+    match written.and_then(|()| gzip.finish()) {
+        Ok(mut packed) => {
+            packed.shrink_to_fit();
+            packed
+        }
+        // Memory writers do not fail; an empty list makes the next pass read the record.
+        Err(_) => Vec::new(),
+    }
+}
+
+fn unpack(packed: &[u8]) -> Vec<Value> {
+    let mut json = Vec::new();
+    match GzDecoder::new(packed).read_to_end(&mut json) {
+        Ok(_) => serde_json::from_slice(&json).unwrap_or_default(),
+        Err(_) => Vec::new(),
+    }
+}

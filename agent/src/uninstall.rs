@@ -1,0 +1,145 @@
+//! Takes releases out of the cluster whose bundle deployment is gone or has moved.
+//!
+//! Owns what is deleted and what stays. Must not know why a bundle deployment went. Start at [`uninstall`].
+
+use bundle_format::api::labels::{KEEP_RESOURCES, SERVICE_ACCOUNT};
+use bundle_format::api::options::OverwrittenResource;
+use futures::{StreamExt, stream};
+use render::postrender::fill_namespaces;
+use runtime::chain;
+use serde_json::Value;
+
+use crate::deploy::{Deployer, Error, Served, objects_of, server_words};
+use crate::live::execute::RefusedObject;
+use crate::live::member::{CallError, Member};
+use crate::live::observe::{PARALLEL_CALLS, observe_objects};
+use crate::live::releases::{self, Record};
+use crate::plan::ObjectKey;
+use crate::plan::apply::{PruneDecision, phase, plan_prune};
+use crate::release::{ReleaseName, ReleaseStatus};
+
+/// Uninstalls a release.
+///
+/// An object stays when another release owns it now, when it says so, or when a bundle that still exists will take
+/// it over (`adopters`). With `keepResources`, and for the agent's own release, only the records go.
+pub async fn uninstall(
+    deployer: &Deployer,
+    id: &ReleaseName,
+    bundle_id: &str,
+    adopters: &[OverwrittenResource],
+) -> Result<(), Error> {
+    let history = releases::history(&deployer.member, id).await?;
+    let Some(last) = history.last() else { return Ok(()) };
+    let account = account_of(deployer, last).await?;
+    let keeps = last.release.annotation(KEEP_RESOURCES) == Some("true")
+        || bundle_id.starts_with("fleet-agent");
+    if keeps {
+        releases::delete_all(&account, id).await?;
+        tracing::info!(release = %id, deployment = bundle_id, "release forgotten, its objects stay");
+        return Ok(());
+    }
+    let mut objects = Vec::new();
+    let kinds = deployer.member.discovery().kinds().await.map_err(CallError::from)?;
+    for record in history.iter().rev() {
+        let superseded = record.release.info.status == ReleaseStatus::Superseded;
+        if superseded && !objects.is_empty() {
+            continue;
+        }
+        let mut rendered = objects_of(&record.release);
+        fill_namespaces(
+            &mut rendered,
+            &id.namespace,
+            &Served { kinds: &kinds, defined: Default::default() },
+        );
+        for object in rendered {
+            let key = ObjectKey::of(&object.value);
+            if !objects.iter().any(|known| ObjectKey::of(known) == key) {
+                objects.push(object.value);
+            }
+        }
+    }
+    delete_objects(&account, id, &objects, adopters).await?;
+    releases::delete_all(&account, id).await?;
+    tracing::info!(release = %id, deployment = bundle_id, "release uninstalled");
+    Ok(())
+}
+
+/// The account that installed the release; the agent itself when that account is gone.
+async fn account_of(deployer: &Deployer, record: &Record) -> Result<Member, Error> {
+    let options = bundle_format::api::options::BundleDeploymentOptions {
+        service_account: record.release.annotation(SERVICE_ACCOUNT).unwrap_or_default().to_owned(),
+        ..Default::default()
+    };
+    match deployer.account(&options).await {
+        Err(Error::NoAccount { .. }) => Ok(deployer.member.clone()),
+        account => account,
+    }
+}
+
+/// Deletes in the reverse order of creation, phase by phase.
+async fn delete_objects(
+    member: &Member,
+    release: &ReleaseName,
+    objects: &[Value],
+    adopters: &[OverwrittenResource],
+) -> Result<(), Error> {
+    let live = observe_objects(member, objects.iter().map(ObjectKey::of)).await?;
+    let mut doomed: Vec<(ObjectKey, String)> = Vec::new();
+    for object in objects {
+        let key = ObjectKey::of(object);
+        let found = live.get(&key);
+        let adopted = adopters.iter().any(|entry| {
+            entry.kind == key.kind
+                && entry.name == key.name
+                && (entry.namespace.is_empty() || entry.namespace == key.namespace)
+        });
+        if adopted || plan_prune(found, object, release) != PruneDecision::Delete {
+            continue;
+        }
+        let uid = found.and_then(|object| object.pointer("/metadata/uid")).and_then(Value::as_str);
+        doomed.push((key, uid.unwrap_or_default().to_owned()));
+    }
+    doomed.sort_by_key(|(key, _)| std::cmp::Reverse(phase(key)));
+    let mut refused = Vec::new();
+    for chunk in doomed.chunk_by(|left, right| phase(&left.0) == phase(&right.0)) {
+        let calls = chunk.iter().map(|(key, uid)| async move {
+            let uid = Some(uid.as_str()).filter(|uid| !uid.is_empty());
+            (key.clone(), member.delete(key, uid).await)
+        });
+        let results: Vec<_> = stream::iter(calls).buffer_unordered(PARALLEL_CALLS).collect().await;
+        for (key, result) in results {
+            match result {
+                // Somebody made a new object of that name meanwhile: not ours.
+                Err(error) if error.code() == Some(409) => {}
+                Err(error) => {
+                    tracing::warn!(%key, error = server_words(&error), "object not deleted");
+                    refused.push(RefusedObject { key, error });
+                }
+                Ok(_) => {}
+            }
+        }
+    }
+    if refused.is_empty() { Ok(()) } else { Err(Error::Refused(refused)) }
+}
+
+/// Deletes what was copied from the hub for a bundle deployment.
+pub async fn delete_copies(member: &Member, bundle_id: &str) {
+    for (kind, plural) in [("Secret", "secrets"), ("ConfigMap", "configmaps")] {
+        match member.list_copies(plural, bundle_id).await {
+            Ok(keys) => {
+                for (namespace, name) in keys {
+                    let key = ObjectKey {
+                        api_version: "v1".to_owned(),
+                        kind: kind.to_owned(),
+                        namespace,
+                        name,
+                    };
+                    if let Err(error) = member.delete(&key, None).await {
+                        tracing::warn!(%key, error = chain(&error), "copied object not deleted");
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(kind, error = chain(&error), "copied objects not listed"),
+        }
+    }
+}
