@@ -346,7 +346,7 @@ impl Attempt<'_> {
 
         let force = self.helm(|helm| helm.force);
         let changes = execute(&self.account, &plan, force).await;
-        if let Err(error) = self.finish(&desired, changes, &plan).await.map(|changes| changes) {
+        if let Err(error) = self.finish(&desired, changes).await {
             return Err(self.fail(record, error, &desired, previous).await);
         }
         let live_keys: Vec<ObjectKey> = desired.objects.iter().map(ObjectKey::of).collect();
@@ -443,13 +443,7 @@ impl Attempt<'_> {
         previous
     }
 
-    async fn finish(
-        &self,
-        desired: &DesiredSet,
-        changes: ChangeSet,
-        plan: &ApplyPlan,
-    ) -> Result<(), Error> {
-        let _ = plan;
+    async fn finish(&self, desired: &DesiredSet, changes: ChangeSet) -> Result<(), Error> {
         if !changes.refused.is_empty() {
             return Err(Error::Refused(changes.refused));
         }

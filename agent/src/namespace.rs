@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use bundle_format::api::BundleDeployment;
 use bundle_format::api::labels::BUNDLE_DEPLOYMENT;
 use bundle_format::api::options::BundleDeploymentOptions;
+use bundle_format::target::selector::{Selector, SelectorError};
 use kube::api::DynamicObject;
 use kube::core::ApiResource;
 use kube::{Api, Client, ResourceExt};
@@ -38,6 +39,9 @@ pub enum Error {
         /// What it has.
         labels: String,
     },
+    /// The selector means nothing.
+    #[error("allowedTargetNamespaceSelector")]
+    Selector(#[from] SelectorError),
     /// The account may not look at or change it.
     #[error(
         "the deployment's service account is not allowed to {verb} namespace \"{name}\"; grant it that, or leave \
@@ -131,7 +135,8 @@ fn check_allowed(
 ) -> Result<(), Error> {
     let Some(namespace) = found else { return Err(Error::Missing { name: name.to_owned() }) };
     let labels = text_map(namespace.pointer("/metadata/labels"));
-    if bundle_format::target::selector::matches_labels(selector, &labels) {
+    let compiled = Selector::compile(selector)?;
+    if compiled.matches(&labels) {
         return Ok(());
     }
     Err(Error::NotAllowed {

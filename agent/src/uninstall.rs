@@ -4,7 +4,7 @@
 
 use bundle_format::api::labels::{KEEP_RESOURCES, SERVICE_ACCOUNT};
 use bundle_format::api::options::OverwrittenResource;
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use render::postrender::fill_namespaces;
 use runtime::chain;
 use serde_json::Value;
@@ -102,10 +102,11 @@ async fn delete_objects(
     doomed.sort_by_key(|(key, _)| std::cmp::Reverse(phase(key)));
     let mut refused = Vec::new();
     for chunk in doomed.chunk_by(|left, right| phase(&left.0) == phase(&right.0)) {
-        let calls = chunk.iter().map(|(key, uid)| async move {
+        let mut calls = Vec::new();
+        for (key, uid) in chunk {
             let uid = Some(uid.as_str()).filter(|uid| !uid.is_empty());
-            (key.clone(), member.delete(key, uid).await)
-        });
+            calls.push(async move { (key.clone(), member.delete(key, uid).await) }.boxed());
+        }
         let results: Vec<_> = stream::iter(calls).buffer_unordered(PARALLEL_CALLS).collect().await;
         for (key, result) in results {
             match result {

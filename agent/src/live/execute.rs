@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use serde_json::Value;
 
 use super::member::{CallError, Member};
@@ -57,13 +57,10 @@ pub async fn execute(member: &Member, plan: &ApplyPlan, force: bool) -> ChangeSe
 }
 
 async fn write_phase(member: &Member, steps: &[ApplyStep], force: bool, changes: &mut ChangeSet) {
-    let calls = steps.iter().filter(|step| step.write != Write::Keep).map(|step| async move {
-        let result = match member.apply(&step.key, &step.object).await {
-            Err(error) if force && is_immutable(&error) => replace(member, step).await,
-            result => result,
-        };
-        (step.key.clone(), result)
-    });
+    let mut calls = Vec::new();
+    for step in steps.iter().filter(|step| step.write != Write::Keep) {
+        calls.push(write_step(member, step, force).boxed());
+    }
     // `buffered` keeps the plan's order, and with it the order of error messages.
     let results: Vec<_> = stream::iter(calls).buffered(PARALLEL_CALLS).collect().await;
     for (key, result) in results {
@@ -74,6 +71,18 @@ async fn write_phase(member: &Member, steps: &[ApplyStep], force: bool, changes:
             Err(error) => changes.refused.push(RefusedObject { key, error }),
         }
     }
+}
+
+async fn write_step(
+    member: &Member,
+    step: &ApplyStep,
+    force: bool,
+) -> (ObjectKey, Result<Value, CallError>) {
+    let result = match member.apply(&step.key, &step.object).await {
+        Err(error) if force && is_immutable(&error) => replace(member, step).await,
+        result => result,
+    };
+    (step.key.clone(), result)
 }
 
 /// Applies objects as they are, whatever their state: the repair of drift.
@@ -99,8 +108,12 @@ async fn replace(member: &Member, step: &ApplyStep) -> Result<Value, CallError> 
 }
 
 async fn prune(member: &Member, plan: &ApplyPlan, changes: &mut ChangeSet) {
-    let doomed = plan.prune.iter().filter(|(_, decision)| *decision == PruneDecision::Delete);
-    let calls = doomed.map(|(key, _)| async move { (key.clone(), member.delete(key, None).await) });
+    let mut calls = Vec::new();
+    for (key, decision) in &plan.prune {
+        if *decision == PruneDecision::Delete {
+            calls.push(async move { (key.clone(), member.delete(key, None).await) }.boxed());
+        }
+    }
     let results: Vec<_> = stream::iter(calls).buffered(PARALLEL_CALLS).collect().await;
     for (key, result) in results {
         match result {

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 
 use super::member::{CallError, Member};
@@ -21,13 +21,15 @@ pub async fn observe_objects<I>(
 where
     I: IntoIterator<Item = ObjectKey>,
 {
-    let reads = keys.into_iter().map(|key| async move {
-        let object = member.get(&key).await?;
-        Ok::<_, CallError>(object.map(|object| (key, object)))
-    });
-    stream::iter(reads)
-        .buffer_unordered(PARALLEL_CALLS)
-        .try_filter_map(|found| async { Ok(found) })
-        .try_collect()
-        .await
+    let mut reads = Vec::new();
+    for key in keys {
+        let read = async move {
+            let object = member.get(&key).await?;
+            Ok::<_, CallError>(object.map(|object| (key, object)))
+        };
+        reads.push(read.boxed());
+    }
+    let found: Vec<Option<(ObjectKey, Value)>> =
+        stream::iter(reads).buffer_unordered(PARALLEL_CALLS).try_collect().await?;
+    Ok(found.into_iter().flatten().collect())
 }
