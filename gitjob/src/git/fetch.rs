@@ -1,0 +1,363 @@
+//! Gets the files of one commit.
+//!
+//! Owns the local object store: one bare repository per remote and access, shallow, without
+//! history and without a checkout. Knows nothing of what the files mean. Start at [`fetch_tree`].
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use gix::protocol::transport::client::blocking_io::http;
+use gix::remote::{Direction, fetch::Shallow, ref_map};
+use reqwest::Url;
+use tokio::sync::{Mutex, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use super::remote::{Reference, Remote};
+use super::tree::GitTree;
+use super::{CommitId, GitError};
+use crate::net::{Credentials, certificates};
+
+/// A repository with more packs than this is fetched anew, so that old commits do not pile up.
+const PACKS_MAX: usize = 24;
+/// Repositories kept on disk; the one used longest ago goes first.
+const REPOSITORIES_MAX: usize = 256;
+
+/// Bounds of one fetch.
+#[derive(Clone, Copy, Debug)]
+pub struct FetchLimits {
+    /// Fetches at the same time; each takes one thread.
+    pub concurrency: usize,
+    /// Longest fetch.
+    pub timeout: Duration,
+    /// Bytes a fetch may write.
+    pub bytes_max: u64,
+}
+
+impl Default for FetchLimits {
+    fn default() -> Self {
+        Self {
+            concurrency: 4,
+            timeout: Duration::from_secs(300),
+            bytes_max: 1024 * 1024 * 1024,
+        }
+    }
+}
+
+/// The object store of a process, in a folder of its own that it empties at start.
+pub struct GitStore {
+    root: PathBuf,
+    limits: FetchLimits,
+    threads: Arc<Semaphore>,
+    slots: StdMutex<BTreeMap<String, Arc<Slot>>>,
+}
+
+/// One bare repository; the lock keeps a second fetch of the same from starting.
+struct Slot {
+    dir: PathBuf,
+    used: StdMutex<Instant>,
+    lock: Mutex<()>,
+}
+
+impl GitStore {
+    /// Takes over `root`, deleting what an earlier process left there.
+    ///
+    /// # Errors
+    /// When the folder cannot be emptied or made.
+    pub fn new(root: PathBuf, limits: FetchLimits) -> Result<Arc<Self>, GitError> {
+        if root.exists() {
+            std::fs::remove_dir_all(&root).map_err(|e| store_error(&e))?;
+        }
+        std::fs::create_dir_all(&root).map_err(|e| store_error(&e))?;
+        Ok(Arc::new(Self {
+            root,
+            limits,
+            threads: Arc::new(Semaphore::new(limits.concurrency.max(1))),
+            slots: StdMutex::default(),
+        }))
+    }
+
+    fn slot(&self, remote: &Remote, commit: &CommitId) -> Arc<Slot> {
+        use sha2::{Digest, Sha256};
+        // The access is part of the key: what one set of credentials may read, another may not.
+        let (url, _, access) = remote.key();
+        let digest = Sha256::digest(format!("{url} {access} {}", commit.as_str().len()));
+        let key: String = digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if slots.len() >= REPOSITORIES_MAX && !slots.contains_key(&key) {
+            let idle = slots.iter().filter(|(_, slot)| slot.lock.try_lock().is_ok());
+            let oldest = idle.min_by_key(|(_, slot)| slot.last_used()).map(|(key, _)| key.clone());
+            if let Some(slot) = oldest.and_then(|key| slots.remove(&key)) {
+                drop(std::fs::remove_dir_all(&slot.dir));
+            }
+        }
+        let slot = slots.entry(key).or_insert_with_key(|key| {
+            let dir = self.root.join(key);
+            Arc::new(Slot { dir, used: StdMutex::new(Instant::now()), lock: Mutex::default() })
+        });
+        *slot.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        Arc::clone(slot)
+    }
+}
+
+impl Drop for GitStore {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.root));
+    }
+}
+
+impl Slot {
+    fn last_used(&self) -> Instant {
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Opens the files of `commit`, fetching it when it is not here yet.
+///
+/// One fetch per repository at a time; callers with the same commit share it. The transfer is
+/// shallow: this commit alone, minus the objects earlier commits brought.
+///
+/// # Errors
+/// [`GitError`]; of class `Conflict` when `cancel` was cancelled.
+pub async fn fetch_tree(
+    store: &Arc<GitStore>,
+    remote: &Remote,
+    commit: &CommitId,
+    cancel: &CancellationToken,
+) -> Result<GitTree, GitError> {
+    let slot = store.slot(remote, commit);
+    let interrupt = Arc::new(AtomicBool::new(false));
+    let _interrupt_on_drop = InterruptOnDrop(Arc::clone(&interrupt));
+    let work = async {
+        let _one_at_a_time = slot.lock.lock().await;
+        let thread = Arc::clone(&store.threads).acquire_owned().await;
+        let thread = thread.map_err(|_| GitError::Cancelled)?;
+        let job = Job {
+            dir: slot.dir.clone(),
+            remote: remote.clone(),
+            commit: commit.clone(),
+            limits: store.limits,
+        };
+        let interrupt = Arc::clone(&interrupt);
+        let done = tokio::task::spawn_blocking(move || {
+            let _thread = thread;
+            job.run(&interrupt)
+        });
+        watch_size(done, &slot.dir, store.limits.bytes_max, remote, commit).await
+    };
+    let secs = store.limits.timeout.as_secs();
+    tokio::select! {
+        () = cancel.cancelled() => Err(GitError::Cancelled),
+        result = tokio::time::timeout(store.limits.timeout, work) => result.unwrap_or_else(|_| {
+            Err(GitError::TimedOut { commit: commit.clone(), url: remote.redacted(), secs })
+        }),
+    }
+}
+
+/// Stops the blocking thread at its next look when the caller goes away.
+struct InterruptOnDrop(Arc<AtomicBool>);
+
+impl Drop for InterruptOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// gix has no limit for the size of a pack, so the folder is measured while it grows.
+async fn watch_size(
+    mut done: tokio::task::JoinHandle<Result<GitTree, GitError>>,
+    dir: &Path,
+    bytes_max: u64,
+    remote: &Remote,
+    commit: &CommitId,
+) -> Result<GitTree, GitError> {
+    let before = pack_bytes(dir);
+    loop {
+        tokio::select! {
+            result = &mut done => {
+                let failed = |e: tokio::task::JoinError| GitError::Store { detail: e.to_string() };
+                return result.map_err(failed)?;
+            }
+            () = tokio::time::sleep(Duration::from_millis(500)) => {
+                if pack_bytes(dir).saturating_sub(before) > bytes_max {
+                    let (commit, url) = (commit.clone(), remote.redacted());
+                    return Err(GitError::TooLarge { commit, url, bytes_max });
+                }
+            }
+        }
+    }
+}
+
+fn packs(dir: &Path) -> impl Iterator<Item = std::fs::DirEntry> {
+    std::fs::read_dir(dir.join("objects/pack")).into_iter().flatten().flatten()
+}
+
+fn pack_bytes(dir: &Path) -> u64 {
+    packs(dir).filter_map(|entry| entry.metadata().ok()).map(|meta| meta.len()).sum()
+}
+
+/// The blocking part.
+struct Job {
+    dir: PathBuf,
+    remote: Remote,
+    commit: CommitId,
+    limits: FetchLimits,
+}
+
+impl Job {
+    fn run(&self, interrupt: &AtomicBool) -> Result<GitTree, GitError> {
+        let id = gix::ObjectId::from_hex(self.commit.as_str().as_bytes())
+            .map_err(|e| GitError::Store { detail: e.to_string() })?;
+        let repo = self.open()?;
+        if repo.find_reference(&self.local_ref()).is_err() {
+            let fetched = self.receive(&repo, self.commit.as_str(), interrupt);
+            fetched.or_else(|error| self.receive_by_name(&repo, error, interrupt))?;
+        }
+        // A new handle: the old one does not know packs that came since it was opened.
+        GitTree::open(&self.dir, id)
+    }
+
+    /// Opens the bare repository, or makes it; starts over when too many packs piled up.
+    fn open(&self) -> Result<gix::Repository, GitError> {
+        let many_packs = || packs(&self.dir).count() > 2 * PACKS_MAX;
+        if self.dir.exists() && many_packs() {
+            std::fs::remove_dir_all(&self.dir).map_err(|e| store_error(&e))?;
+        }
+        if self.dir.join("HEAD").exists() {
+            return super::tree::open_bare(&self.dir);
+        }
+        if self.dir.exists() {
+            // Left by a run that was stopped while making it.
+            std::fs::remove_dir_all(&self.dir).map_err(|e| store_error(&e))?;
+        }
+        std::fs::create_dir_all(&self.dir).map_err(|e| store_error(&e))?;
+        let hash = match self.commit.as_str().len() {
+            64 => Some(gix::hash::Kind::Sha256),
+            _ => None,
+        };
+        let options = gix::create::Options { object_hash: hash, ..Default::default() };
+        let isolated = gix::open::Options::isolated();
+        gix::ThreadSafeRepository::init_opts(&self.dir, gix::create::Kind::Bare, options, isolated)
+            .map(|repo| repo.to_thread_local())
+            .map_err(|e| GitError::Store { detail: cause_of(&e) })
+    }
+
+    /// Marks a commit whose objects are all here.
+    fn local_ref(&self) -> String {
+        format!("refs/fleet/{}", self.commit)
+    }
+
+    /// Fetches `wanted` (an id or a full ref name) into the local ref.
+    fn receive(
+        &self,
+        repo: &gix::Repository,
+        wanted: &str,
+        interrupt: &AtomicBool,
+    ) -> Result<(), GitError> {
+        let url = self.remote.fetch_url();
+        let spec = format!("+{wanted}:{}", self.local_ref());
+        let receive = || -> gix::Result<()> {
+            let remote = repo
+                .remote_at_without_url_rewrite(url.as_str())?
+                .with_refspecs([spec.as_str()], Direction::Fetch)?
+                .with_fetch_tags(gix::remote::fetch::Tags::None);
+            let options = http_options(&self.remote, &url, self.limits.timeout);
+            let connection = remote
+                .connect(Direction::Fetch)?
+                .with_transport_options(Box::new(options))
+                // Never ask the machine's credential helpers, never prompt.
+                .with_credentials(|_| Ok(None));
+            connection
+                .prepare_fetch(gix::progress::Discard, ref_map::Options::default())?
+                .with_shallow(Shallow::DepthAtRemote(NonZeroU32::MIN))
+                .receive(gix::progress::Discard, interrupt)?;
+            Ok(())
+        };
+        receive().map_err(|error| {
+            if interrupt.load(Ordering::Relaxed) {
+                return GitError::Cancelled;
+            }
+            GitError::Fetch {
+                commit: self.commit.clone(),
+                url: self.remote.redacted(),
+                detail: cause_of(&error),
+            }
+        })
+    }
+
+    /// Some servers give only what a ref names: fetch the ref and see whether it is the commit.
+    fn receive_by_name(
+        &self,
+        repo: &gix::Repository,
+        first: GitError,
+        interrupt: &AtomicBool,
+    ) -> Result<(), GitError> {
+        let names = match (&first, &self.remote.reference) {
+            (GitError::Fetch { .. }, Reference::Branch(name)) => vec![format!("refs/heads/{name}")],
+            (GitError::Fetch { .. }, Reference::Revision(name)) => {
+                vec![format!("refs/tags/{name}"), format!("refs/heads/{name}")]
+            }
+            _ => return Err(first),
+        };
+        for name in names {
+            if self.receive(repo, &name, interrupt).is_err() {
+                continue;
+            }
+            let got = repo.find_reference(&self.local_ref()).ok();
+            let got = got.and_then(|reference| reference.into_fully_peeled_id().ok());
+            if got.is_some_and(|id| id.to_string() == self.commit.as_str()) {
+                return Ok(());
+            }
+            // The ref moved on meanwhile: the mark would claim what is not here.
+            if let Ok(reference) = repo.find_reference(&self.local_ref()) {
+                drop(reference.delete());
+            }
+        }
+        Err(first)
+    }
+}
+
+/// Credentials go as a header, which makes gix refuse redirects; the address is already where the
+/// listing found the repository.
+fn http_options(remote: &Remote, url: &Url, timeout: Duration) -> http::Options {
+    let own_origin = Url::parse(&remote.redacted()).is_ok_and(|own| own.origin() == url.origin());
+    let header = remote.access.credentials.as_ref().and_then(Credentials::header);
+    let header = header.filter(|_| own_origin);
+    let extra_headers = header
+        .and_then(|value| value.to_str().ok().map(|text| format!("Authorization: {text}")))
+        .into_iter()
+        .collect();
+    let access = remote.access.clone();
+    let backend = http::reqwest::Options {
+        configure_client: Some(Box::new(move |builder| {
+            let extra = certificates(access.ca_pem.as_deref()).unwrap_or_default();
+            let builder = builder
+                .timeout(timeout)
+                .connect_timeout(Duration::from_secs(10))
+                .tls_danger_accept_invalid_certs(access.insecure_skip_tls);
+            Ok(match extra.is_empty() {
+                true => builder,
+                false => builder.tls_certs_merge(extra),
+            })
+        })),
+        configure_request: None,
+    };
+    http::Options {
+        extra_headers,
+        user_agent: Some(concat!("fleet/", env!("CARGO_PKG_VERSION")).to_owned()),
+        backend: Some(Arc::new(StdMutex::new(backend))),
+        ..http::Options::default()
+    }
+}
+
+fn store_error(error: &std::io::Error) -> GitError {
+    GitError::Store { detail: error.to_string() }
+}
+
+/// The innermost cause, which is the one that says something.
+pub(super) fn cause_of(error: &gix::Error) -> String {
+    error.probable_cause().to_string()
+}

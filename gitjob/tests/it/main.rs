@@ -1,0 +1,4 @@
+//! `gitjob` against the real `git http-backend`.
+
+mod git;
+mod git_server;
