@@ -5,11 +5,13 @@
 
 pub mod auth;
 pub mod fetch;
+pub mod heads;
 mod packet;
 pub mod remote;
 pub mod tree;
 
 pub use fetch::{GitStore, fetch_tree};
+pub use heads::Heads;
 pub use remote::{Reference, Remote, resolve_head};
 pub use tree::GitTree;
 

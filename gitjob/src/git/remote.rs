@@ -74,7 +74,7 @@ pub struct Remote {
 
 /// What all remotes of a process share: connections, limits, and what is known of servers.
 pub struct Link {
-    fetcher: Fetcher,
+    fetcher: Arc<Fetcher>,
     timeout: Duration,
     /// Base address that answered, by configured address, for servers that speak protocol 2.
     version_2: Mutex<BTreeMap<String, Url>>,
@@ -89,7 +89,7 @@ impl std::fmt::Debug for Link {
 impl Link {
     /// `timeout` is the limit of one listing (Fleet's `gitClientTimeout`, 30 s by default).
     #[must_use]
-    pub fn new(fetcher: Fetcher, timeout: Duration) -> Arc<Self> {
+    pub fn new(fetcher: Arc<Fetcher>, timeout: Duration) -> Arc<Self> {
         Arc::new(Self { fetcher, timeout, version_2: Mutex::default() })
     }
 }
@@ -378,7 +378,7 @@ mod tests {
     use super::*;
 
     fn remote(repo: &str) -> Result<Remote, GitError> {
-        let link = Link::new(Fetcher::new("test"), Duration::from_secs(1));
+        let link = Link::new(Arc::new(Fetcher::new("test")), Duration::from_secs(1));
         Remote::new(repo, Reference::of_spec("", ""), Access::default(), &link)
     }
 

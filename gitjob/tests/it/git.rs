@@ -22,7 +22,7 @@ impl Client {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = GitStore::new(dir.path().join("store"), FetchLimits::default()).unwrap();
-        let link = Link::new(Fetcher::new("test"), Duration::from_secs(10));
+        let link = Link::new(Arc::new(Fetcher::new("test")), Duration::from_secs(10));
         Self { link, store, _dir: dir }
     }
 

@@ -1,0 +1,172 @@
+//! A commit to Bundles: fetch, read, complete, compare, publish.
+//!
+//! Owns the order of these steps and what their failures mean for the rest. Start at [`build`].
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bundle_format::api::GitRepo;
+use bundle_format::options::extract_bundle_values;
+use bundle_format::read::{BundleDraft, Notice, ReadOutcome, ReadRequest, read_bundles};
+use kube::ResourceExt;
+use runtime::{Classify, ErrorClass, ObjectKey, chain};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::context::Context;
+use crate::git::{GitError, GitTree, Remote, fetch_tree};
+use crate::memory::{BuildKey, Built, Written};
+use crate::plan::publish::{PublishInput, WantedBundle, plan_publish};
+use crate::publish::{Destination, Published, publish_bundles};
+use crate::reconcile::ReconcileError;
+
+/// A failure that may pass by itself is tried again after this time.
+const RETRY: Duration = Duration::from_secs(30);
+
+impl Built {
+    /// A build that found everything as it should be.
+    #[must_use]
+    pub fn unchanged(key: BuildKey) -> Self {
+        Self {
+            key,
+            failures: Vec::new(),
+            retry_at: None,
+            unknown_fields: Vec::new(),
+            submodules: Vec::new(),
+            lfs_pointers: Vec::new(),
+            changed_count: 0,
+        }
+    }
+
+    fn fail(&mut self, text: String, class: ErrorClass) {
+        self.failures.push(text);
+        if class != ErrorClass::User {
+            self.retry_at = Some(Instant::now() + RETRY);
+        }
+    }
+
+    fn note(&mut self, notice: &Notice) {
+        match notice {
+            Notice::UnknownField(_) => self.unknown_fields.push(notice.to_string()),
+            Notice::Submodule { .. } => self.submodules.push(notice.to_string()),
+            Notice::LfsPointer { .. } => self.lfs_pointers.push(notice.to_string()),
+            _ => self.failures.push(notice.to_string()),
+        }
+    }
+}
+
+/// Publishes one commit. What failed is part of the result, and holds nothing else back.
+///
+/// # Errors
+/// Only when `cancel` was cancelled.
+pub async fn build(
+    ctx: &Arc<Context>,
+    repo: &Arc<GitRepo>,
+    remote: &Remote,
+    key: BuildKey,
+    cancel: &CancellationToken,
+) -> Result<Built, ReconcileError> {
+    let mut built = Built::unchanged(key);
+    let tree = match fetch_tree(&ctx.store, remote, &built.key.commit, cancel).await {
+        Ok(tree) => tree,
+        Err(error @ GitError::Cancelled) => return Err(error.into()),
+        Err(error) => {
+            built.fail(chain(&error), error.class());
+            return Ok(built);
+        }
+    };
+    let mut request = ReadRequest::of_git_repo(repo);
+    request.overrides.image_scans_enabled = ctx.config.image_scans_enabled;
+    let outcome = read(tree, request).await;
+    if cancel.is_cancelled() {
+        return Err(ReconcileError::Cancelled);
+    }
+    publish(ctx, repo, outcome, &mut built).await;
+    Ok(built)
+}
+
+/// Reads the tree on a blocking thread.
+async fn read(tree: GitTree, request: ReadRequest) -> ReadOutcome {
+    let done = tokio::task::spawn_blocking(move || read_bundles(&tree, &request)).await;
+    // A panic of the reader is ours to fix; the queue reports it as such.
+    match done {
+        Ok(outcome) => outcome,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+async fn publish(ctx: &Arc<Context>, repo: &GitRepo, outcome: ReadOutcome, built: &mut Built) {
+    let key = ObjectKey::of(repo);
+    let is_complete = outcome.is_complete();
+    for failure in &outcome.failures {
+        let path = if failure.path.is_empty() { "." } else { &failure.path };
+        built.fail(format!("{path}: {}", chain(&failure.error)), failure.error.class());
+    }
+    outcome.notices.iter().for_each(|notice| built.note(notice));
+    let mut held = BTreeSet::new();
+    let mut wanted = Vec::new();
+    for draft in outcome.drafts {
+        draft.notices.iter().for_each(|notice| built.note(notice));
+        let name = draft.name.clone();
+        match complete(draft, &key.namespace) {
+            Ok(bundle) => wanted.push(bundle),
+            Err(text) => {
+                held.insert(name);
+                built.fail(text, ErrorClass::User);
+            }
+        }
+    }
+    let repos: BTreeSet<String> =
+        ctx.repos.list_in(&key.namespace).iter().map(|repo| repo.name_any()).collect();
+    let names = wanted.iter().map(|wanted| wanted.name().to_owned()).collect();
+    let updated = repo.status.as_ref().map_or(0, |status| status.update_generation);
+    let plan = plan_publish(&PublishInput {
+        repo: &key.name,
+        wanted: &wanted,
+        held: &held,
+        is_complete,
+        known: &ctx.known_bundles(&key, &names),
+        repos: &repos,
+        is_forced: built.key.force != updated,
+    });
+    for refusal in &plan.refusals {
+        built.fail(refusal.to_string(), ErrorClass::Unavailable);
+    }
+    let commit = built.key.commit.to_string();
+    let to = Destination { client: &ctx.client, namespace: &key.namespace, commit: &commit };
+    let published = publish_bundles(&to, &plan, &wanted).await;
+    remember(ctx, &key, &published);
+    built.changed_count = published.written.len() + published.deleted.len();
+    for (_, error) in &published.failures {
+        built.fail(chain(error), error.class());
+    }
+}
+
+/// Turns a draft into a Bundle whose values are taken out.
+fn complete(draft: BundleDraft, namespace: &str) -> Result<WantedBundle, String> {
+    let path = if draft.path.is_empty() { ".".to_owned() } else { draft.path.clone() };
+    if let Some(problem) = draft.problems.first() {
+        return Err(format!("{path}: {problem}"));
+    }
+    if let Some(chart) = draft.charts.first() {
+        let name = [&chart.repo, &chart.chart].map(String::as_str).join(" ");
+        return Err(format!("{path}: remote chart {} cannot be fetched yet", name.trim()));
+    }
+    let mut bundle = draft.into_bundle(namespace);
+    let values = extract_bundle_values(&mut bundle.spec).map_err(|e| format!("{path}: {e}"))?;
+    Ok(WantedBundle::new(bundle, values))
+}
+
+fn remember(ctx: &Context, key: &ObjectKey, published: &Published) {
+    let at = Instant::now();
+    ctx.memory.with(key, |memory| {
+        for bundle in &published.written {
+            let written = Written { generation: bundle.generation, at };
+            memory.written.insert(bundle.name.clone(), written);
+        }
+        for name in &published.deleted {
+            memory.written.remove(name);
+        }
+    });
+}

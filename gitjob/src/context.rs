@@ -1,0 +1,281 @@
+//! What every pass of a process shares.
+//!
+//! Owns the caches, and which change wakes which GitRepo. Decides nothing. Start at
+//! [`Context::start`].
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bundle_format::api::{Bundle, GitRepo, GitRepoRestriction, Policy, labels};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::PartialObjectMeta;
+use kube::{Client, Resource, ResourceExt};
+use runtime::cache::{CacheBuilder, Change};
+use runtime::events::Events;
+use runtime::{Cache, Clock, ObjectKey, Queue};
+
+use crate::config::GitjobConfig;
+use crate::git::remote::Link;
+use crate::git::{GitError, GitStore, Heads};
+use crate::memory::Memory;
+use crate::metrics::GitMetrics;
+use crate::net::Fetcher;
+use crate::plan::publish::{KnownBundle, SOURCE_DIGEST};
+
+const BY_REPO: &str = "by-repo";
+const BY_SECRET: &str = "by-secret";
+
+/// Shared by all passes.
+pub struct Context {
+    /// Settings.
+    pub config: GitjobConfig,
+    /// The hub.
+    pub client: Client,
+    /// All GitRepos.
+    pub repos: Cache<GitRepo>,
+    /// All GitRepoRestrictions.
+    pub restrictions: Cache<GitRepoRestriction>,
+    /// All Policies.
+    pub policies: Cache<Policy>,
+    /// Metadata of all Bundles.
+    pub bundles: Cache<PartialObjectMeta<Bundle>>,
+    /// Names and versions of all Secrets.
+    pub secrets: Cache<PartialObjectMeta<Secret>>,
+    /// Network.
+    pub fetcher: Arc<Fetcher>,
+    /// Git over the network.
+    pub link: Arc<Link>,
+    /// Shared answers about refs.
+    pub heads: Heads,
+    /// Fetched objects.
+    pub store: Arc<GitStore>,
+    /// Kubernetes Events.
+    pub events: Events,
+    /// Metrics.
+    pub metrics: GitMetrics,
+    /// What was found out earlier.
+    pub memory: Memory,
+    /// GitRepos that want a pass.
+    pub queue: Queue<ObjectKey>,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl Context {
+    /// Starts the caches. Nothing wakes a GitRepo yet: see [`Context::subscribe`].
+    ///
+    /// # Errors
+    /// When the work folder cannot be made.
+    pub fn start(
+        config: GitjobConfig,
+        client: Client,
+        queue: Queue<ObjectKey>,
+    ) -> Result<Arc<Self>, GitError> {
+        let fetcher = Arc::new(Fetcher::new(concat!("fleet/", env!("CARGO_PKG_VERSION"))));
+        let clock = config.clock.clone();
+        let events =
+            Events::new(client.clone(), &config.reporter(), &config.identity, clock.clone());
+        Ok(Arc::new(Self {
+            repos: CacheBuilder::<GitRepo>::new(client.clone())
+                .index(BY_SECRET, secrets_of)
+                .shrink(shrink_repo)
+                .start(),
+            restrictions: CacheBuilder::new(client.clone()).start(),
+            policies: CacheBuilder::new(client.clone()).start(),
+            bundles: CacheBuilder::<PartialObjectMeta<Bundle>>::new(client.clone())
+                .metadata_only()
+                .index(BY_REPO, |bundle| owner_of(bundle).into_iter().collect())
+                .shrink(shrink_bundle)
+                .start(),
+            secrets: CacheBuilder::<PartialObjectMeta<Secret>>::new(client.clone())
+                .metadata_only()
+                .shrink(shrink_secret)
+                .start(),
+            link: Link::new(Arc::clone(&fetcher), config.git_timeout),
+            store: GitStore::new(config.work_dir.clone(), config.fetch)?,
+            heads: Heads::default(),
+            metrics: GitMetrics::default(),
+            memory: Memory::default(),
+            fetcher,
+            events,
+            clock,
+            client,
+            queue,
+            config,
+        }))
+    }
+
+    /// Waits for the first complete list of everything.
+    pub async fn synced(&self) {
+        self.repos.synced().await;
+        self.restrictions.synced().await;
+        self.policies.synced().await;
+        self.bundles.synced().await;
+        self.secrets.synced().await;
+    }
+
+    /// From now on, changes wake the GitRepos they concern.
+    pub fn subscribe(self: &Arc<Self>) {
+        let (queue, memory) = (self.queue.clone(), self.memory.clone());
+        self.repos.subscribe(move |change| {
+            if !is_repo_news(change) {
+                return;
+            }
+            if change.old.is_some() {
+                // What is being built was asked for by an older spec.
+                memory.cancel(&change.key);
+            }
+            queue.add(change.key.clone());
+        });
+        let queue = self.queue.clone();
+        self.bundles.subscribe(move |change| {
+            let is_news = match (&change.old, &change.new) {
+                // New Bundles come from us, or were there before us.
+                (None, _) => false,
+                (Some(old), Some(new)) => is_bundle_news(&old.metadata, &new.metadata),
+                (Some(_), None) => true,
+            };
+            if is_news && let Some(repo) = change.old.as_deref().and_then(owner_name) {
+                queue.add(ObjectKey::new(change.key.namespace.clone(), repo));
+            }
+        });
+        self.wake_on_rules();
+        let context = Arc::downgrade(self);
+        self.secrets.subscribe(move |change| {
+            let Some(context) = context.upgrade() else { return };
+            for repo in context.repos.by_index(BY_SECRET, &change.key.to_string()) {
+                context.queue.add(ObjectKey::of(&*repo));
+            }
+        });
+    }
+
+    /// A restriction or policy concerns every GitRepo of its namespace.
+    fn wake_on_rules(self: &Arc<Self>) {
+        fn wake(context: &std::sync::Weak<Context>, namespace: &str) {
+            let Some(context) = context.upgrade() else { return };
+            for repo in context.repos.list_in(namespace) {
+                context.queue.add(ObjectKey::of(&*repo));
+            }
+        }
+        let context = Arc::downgrade(self);
+        self.restrictions.subscribe(move |change| wake(&context, &change.key.namespace));
+        let context = Arc::downgrade(self);
+        self.policies.subscribe(move |change| wake(&context, &change.key.namespace));
+    }
+
+    /// Whether the object belongs to this process's shard.
+    #[must_use]
+    pub fn serves(&self, repo: &GitRepo) -> bool {
+        let shard = repo.labels().get(labels::SHARD_REF).map(String::as_str).unwrap_or_default();
+        shard == self.config.shard_id
+    }
+
+    /// The Bundles of a GitRepo.
+    #[must_use]
+    pub fn bundles_of(&self, repo: &ObjectKey) -> Vec<Arc<PartialObjectMeta<Bundle>>> {
+        self.bundles.by_index(BY_REPO, &repo.to_string())
+    }
+
+    /// The Bundles that a plan for this GitRepo has to know: its own, and those whose names it
+    /// wants.
+    #[must_use]
+    pub fn known_bundles(&self, repo: &ObjectKey, wanted: &BTreeSet<String>) -> Vec<KnownBundle> {
+        let written = self.memory.with(repo, |memory| memory.written.clone());
+        let own = self.bundles_of(repo);
+        let named = wanted
+            .iter()
+            .filter_map(|name| self.bundles.get(&ObjectKey::new(repo.namespace.clone(), name)));
+        let mut known: Vec<KnownBundle> = own
+            .into_iter()
+            .chain(named)
+            .map(|bundle| {
+                let name = bundle.name_any();
+                let generation = bundle.metadata.generation.unwrap_or_default();
+                // An older generation than ours means the cache lags, not that someone wrote.
+                let is_touched = written.get(&name).is_some_and(|w| generation > w.generation);
+                KnownBundle {
+                    repo: owner_name(&bundle),
+                    helm_op: bundle.labels().get(labels::HELM_OP_NAME).cloned(),
+                    uid: bundle.metadata.uid.clone().unwrap_or_default(),
+                    digest: bundle.annotations().get(SOURCE_DIGEST).cloned(),
+                    is_deleting: bundle.metadata.deletion_timestamp.is_some(),
+                    is_touched,
+                    name,
+                }
+            })
+            .collect();
+        known.sort_by(|a, b| a.name.cmp(&b.name));
+        known.dedup_by(|a, b| a.name == b.name);
+        known
+    }
+}
+
+fn owner_name(bundle: &PartialObjectMeta<Bundle>) -> Option<String> {
+    bundle.labels().get(labels::REPO_NAME).cloned()
+}
+
+fn owner_of(bundle: &PartialObjectMeta<Bundle>) -> Option<String> {
+    let namespace = bundle.namespace().unwrap_or_default();
+    owner_name(bundle).map(|repo| ObjectKey::new(namespace, repo).to_string())
+}
+
+/// `<namespace>/<name>` of every Secret a GitRepo may use.
+fn secrets_of(repo: &GitRepo) -> Vec<String> {
+    let namespace = repo.namespace().unwrap_or_default();
+    let spec = &repo.spec;
+    let names = [
+        spec.client_secret_name.as_str(),
+        &spec.helm_secret_name,
+        &spec.helm_secret_name_for_paths,
+        crate::git::auth::DEFAULT_SECRET,
+    ];
+    let named = names.into_iter().filter(|name| !name.is_empty());
+    named.map(|name| ObjectKey::new(namespace.clone(), name).to_string()).collect()
+}
+
+/// The parts of the status that the controller fills are big and not ours.
+fn shrink_repo(repo: &mut GitRepo) {
+    if let Some(status) = &mut repo.status {
+        status.resources = Vec::new();
+        status.per_cluster_resource_counts.clear();
+        status.summary = Default::default();
+    }
+}
+
+fn shrink_bundle(bundle: &mut PartialObjectMeta<Bundle>) {
+    let meta = &mut bundle.metadata;
+    let keep = [labels::REPO_NAME, labels::HELM_OP_NAME];
+    if let Some(labels) = &mut meta.labels {
+        labels.retain(|key, _| keep.contains(&key.as_str()));
+    }
+    if let Some(annotations) = &mut meta.annotations {
+        annotations.retain(|key, _| key == SOURCE_DIGEST);
+    }
+    meta.owner_references = None;
+    meta.finalizers = None;
+}
+
+fn shrink_secret(secret: &mut PartialObjectMeta<Secret>) {
+    let meta = &mut secret.metadata;
+    meta.labels = None;
+    meta.annotations = None;
+    meta.owner_references = None;
+    meta.finalizers = None;
+}
+
+/// Our own status writes are no news; what webhooks of other processes write is.
+fn is_repo_news(change: &Change<GitRepo>) -> bool {
+    let (Some(old), Some(new)) = (&change.old, &change.new) else { return true };
+    let webhook = |repo: &GitRepo| repo.status.as_ref().map(|s| s.webhook_commit.clone());
+    old.metadata.generation != new.metadata.generation
+        || old.metadata.labels != new.metadata.labels
+        || old.meta().deletion_timestamp != new.meta().deletion_timestamp
+        || old.metadata.finalizers != new.metadata.finalizers
+        || webhook(old) != webhook(new)
+}
+
+fn is_bundle_news(old: &kube::api::ObjectMeta, new: &kube::api::ObjectMeta) -> bool {
+    old.generation != new.generation
+        || old.labels != new.labels
+        || old.deletion_timestamp != new.deletion_timestamp
+}
