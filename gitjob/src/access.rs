@@ -16,18 +16,18 @@ use crate::net::Access;
 
 /// How to reach what a GitRepo names.
 #[derive(Clone, Debug)]
-pub struct SourceAccess {
+pub(crate) struct SourceAccess {
     /// For the repository.
-    pub git: Access,
+    pub(crate) git: Access,
     /// Changes whenever `git` may have changed.
-    pub version: String,
+    pub(crate) version: String,
     /// Versions of the Helm secrets; a change builds again.
-    pub helm_versions: Vec<String>,
+    pub(crate) helm_versions: Vec<String>,
 }
 
 /// Secrets are not usable.
 #[derive(Debug)]
-pub enum AccessError {
+pub(crate) enum AccessError {
     /// The API did not answer.
     Api(ApiError),
     /// The GitRepo has to wait for a change; the text says of what.
@@ -38,7 +38,7 @@ pub enum AccessError {
 ///
 /// # Errors
 /// A named Secret that is missing or unusable (Fleet 0.16's words), or the API.
-pub async fn observe_access(
+pub(crate) async fn observe_access(
     ctx: &Arc<Context>,
     repo: &GitRepo,
     key: &ObjectKey,
@@ -98,7 +98,7 @@ fn version_of(ctx: &Context, repo: &ObjectKey, name: &str) -> Option<String> {
 ///
 /// # Errors
 /// When the API does not answer.
-pub async fn fetch_secret(
+pub(crate) async fn fetch_secret(
     ctx: &Context,
     repo: &ObjectKey,
     name: &str,

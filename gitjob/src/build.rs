@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bundle_format::api::GitRepo;
-use bundle_format::options::extract_bundle_values;
+use bundle_format::options::values::extract_bundle_values;
 use bundle_format::read::{BundleDraft, Notice, ReadOutcome, ReadRequest, read_bundles};
 use kube::ResourceExt;
 use runtime::{Classify, ErrorClass, ObjectKey, chain};
@@ -27,7 +27,7 @@ const RETRY: Duration = Duration::from_secs(30);
 impl Built {
     /// A build that found everything as it should be.
     #[must_use]
-    pub fn unchanged(key: BuildKey) -> Self {
+    pub(crate) fn unchanged(key: BuildKey) -> Self {
         Self {
             key,
             failures: Vec::new(),
@@ -60,7 +60,7 @@ impl Built {
 ///
 /// # Errors
 /// Only when `cancel` was cancelled.
-pub async fn build(
+pub(crate) async fn build(
     ctx: &Arc<Context>,
     repo: &Arc<GitRepo>,
     remote: &Remote,

@@ -42,6 +42,40 @@ pub struct GitjobConfig {
     pub clock: Clock,
 }
 
+/// The flags of `fleet gitjob`.
+#[derive(Clone, Debug)]
+pub struct GitjobFlags {
+    /// `--namespace`; wins over `NAMESPACE`.
+    pub namespace: Option<String>,
+    /// `--shard-id`.
+    pub shard_id: String,
+    /// `--listen`: where webhooks come in.
+    pub listen: String,
+    /// `--metrics-bind-address`; `GITOPS_METRICS_BIND_ADDRESS` wins.
+    pub metrics_address: String,
+    /// `--disable-metrics`.
+    pub disable_metrics: bool,
+    /// `--leader-elect`.
+    pub leader_elect: bool,
+    /// `--allow-unsigned-webhooks`.
+    pub allow_unsigned_webhooks: bool,
+}
+
+impl Default for GitjobFlags {
+    /// What Fleet's process has as defaults.
+    fn default() -> Self {
+        Self {
+            namespace: None,
+            shard_id: String::new(),
+            listen: ":8080".to_owned(),
+            metrics_address: ":8081".to_owned(),
+            disable_metrics: false,
+            leader_elect: true,
+            allow_unsigned_webhooks: false,
+        }
+    }
+}
+
 /// The environment does not fit.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -75,27 +109,32 @@ impl Default for GitjobConfig {
 }
 
 impl GitjobConfig {
-    /// Reads the variables that the chart sets (`NAMESPACE`, `CATTLE_ELECTION_*`,
-    /// `GITOPS_METRICS_BIND_ADDRESS`, `GITREPO_RECONCILER_WORKERS`,
-    /// `FLEET_ALLOW_UNSIGNED_WEBHOOKS`, `IMAGESCAN_ENABLED`). `listen` is the flag of that name.
+    /// Reads the variables that the chart sets (`NAMESPACE`, `CATTLE_ELECTION_*`, `POD_NAME`,
+    /// `GITOPS_METRICS_BIND_ADDRESS`, `GITREPO_RECONCILER_WORKERS`, `IMAGESCAN_ENABLED`).
     ///
     /// # Errors
     /// When a mandatory variable is missing or one is malformed.
-    pub fn from_env(listen: &str, leader_elect: bool) -> Result<Self, ConfigError> {
+    pub fn from_env(flags: &GitjobFlags) -> Result<Self, ConfigError> {
         let defaults = Self::default();
         let read = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let is_true = |name: &str| read(name).is_some_and(|value| value == "true");
         let workers = read("GITREPO_RECONCILER_WORKERS").and_then(|text| text.parse().ok());
         let identity = read("POD_NAME").or_else(|| read("HOSTNAME"));
+        let namespace = flags.namespace.clone().or_else(|| read("NAMESPACE"));
+        let lease = flags.leader_elect.then(|| LeaseTiming::from_env("CATTLE_ELECTION"));
+        let metrics_address = match flags.disable_metrics {
+            true => BindAddress::Off,
+            false => BindAddress::from_env("GITOPS_METRICS_BIND_ADDRESS", &flags.metrics_address)?,
+        };
         Ok(Self {
-            system_namespace: read("NAMESPACE").unwrap_or(defaults.system_namespace),
-            lease: leader_elect.then(|| LeaseTiming::from_env("CATTLE_ELECTION")).transpose()?,
+            system_namespace: namespace.unwrap_or(defaults.system_namespace),
+            shard_id: flags.shard_id.clone(),
+            lease: lease.transpose()?,
             identity: identity.unwrap_or(defaults.identity),
-            listen: listen.parse()?,
-            metrics_address: BindAddress::from_env("GITOPS_METRICS_BIND_ADDRESS", ":8081")?,
-            allow_unsigned_webhooks: is_true("FLEET_ALLOW_UNSIGNED_WEBHOOKS"),
+            listen: flags.listen.parse()?,
+            metrics_address,
+            allow_unsigned_webhooks: flags.allow_unsigned_webhooks,
             workers: workers.filter(|count| *count > 0).unwrap_or(defaults.workers),
-            image_scans_enabled: is_true("IMAGESCAN_ENABLED"),
+            image_scans_enabled: read("IMAGESCAN_ENABLED").as_deref() == Some("true"),
             ..defaults
         })
     }

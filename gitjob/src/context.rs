@@ -26,39 +26,39 @@ const BY_REPO: &str = "by-repo";
 const BY_SECRET: &str = "by-secret";
 
 /// Shared by all passes.
-pub struct Context {
+pub(crate) struct Context {
     /// Settings.
-    pub config: GitjobConfig,
+    pub(crate) config: GitjobConfig,
     /// The hub.
-    pub client: Client,
+    pub(crate) client: Client,
     /// All GitRepos.
-    pub repos: Cache<GitRepo>,
+    pub(crate) repos: Cache<GitRepo>,
     /// All GitRepoRestrictions.
-    pub restrictions: Cache<GitRepoRestriction>,
+    pub(crate) restrictions: Cache<GitRepoRestriction>,
     /// All Policies.
-    pub policies: Cache<Policy>,
+    pub(crate) policies: Cache<Policy>,
     /// Metadata of all Bundles.
-    pub bundles: Cache<PartialObjectMeta<Bundle>>,
+    pub(crate) bundles: Cache<PartialObjectMeta<Bundle>>,
     /// Names and versions of all Secrets.
-    pub secrets: Cache<PartialObjectMeta<Secret>>,
+    pub(crate) secrets: Cache<PartialObjectMeta<Secret>>,
     /// Network.
-    pub fetcher: Arc<Fetcher>,
+    pub(crate) fetcher: Arc<Fetcher>,
     /// Git over the network.
-    pub link: Arc<Link>,
+    pub(crate) link: Arc<Link>,
     /// Shared answers about refs.
-    pub heads: Heads,
+    pub(crate) heads: Heads,
     /// Fetched objects.
-    pub store: Arc<GitStore>,
+    pub(crate) store: Arc<GitStore>,
     /// Kubernetes Events.
-    pub events: Events,
+    pub(crate) events: Events,
     /// Metrics.
-    pub metrics: GitMetrics,
+    pub(crate) metrics: GitMetrics,
     /// What was found out earlier.
-    pub memory: Memory,
+    pub(crate) memory: Memory,
     /// GitRepos that want a pass.
-    pub queue: Queue<ObjectKey>,
+    pub(crate) queue: Queue<ObjectKey>,
     /// The time.
-    pub clock: Clock,
+    pub(crate) clock: Clock,
 }
 
 impl Context {
@@ -66,7 +66,7 @@ impl Context {
     ///
     /// # Errors
     /// When the work folder cannot be made.
-    pub fn start(
+    pub(crate) fn start(
         config: GitjobConfig,
         client: Client,
         queue: Queue<ObjectKey>,
@@ -106,7 +106,7 @@ impl Context {
     }
 
     /// Waits for the first complete list of everything.
-    pub async fn synced(&self) {
+    pub(crate) async fn synced(&self) {
         self.repos.synced().await;
         self.restrictions.synced().await;
         self.policies.synced().await;
@@ -115,7 +115,7 @@ impl Context {
     }
 
     /// From now on, changes wake the GitRepos they concern.
-    pub fn subscribe(self: &Arc<Self>) {
+    pub(crate) fn subscribe(self: &Arc<Self>) {
         let (queue, memory) = (self.queue.clone(), self.memory.clone());
         self.repos.subscribe(move |change| {
             if !is_repo_news(change) {
@@ -165,21 +165,21 @@ impl Context {
 
     /// Whether the object belongs to this process's shard.
     #[must_use]
-    pub fn serves(&self, repo: &GitRepo) -> bool {
+    pub(crate) fn serves(&self, repo: &GitRepo) -> bool {
         let shard = repo.labels().get(labels::SHARD_REF).map(String::as_str).unwrap_or_default();
         shard == self.config.shard_id
     }
 
     /// The Bundles of a GitRepo.
     #[must_use]
-    pub fn bundles_of(&self, repo: &ObjectKey) -> Vec<Arc<PartialObjectMeta<Bundle>>> {
+    pub(crate) fn bundles_of(&self, repo: &ObjectKey) -> Vec<Arc<PartialObjectMeta<Bundle>>> {
         self.bundles.by_index(BY_REPO, &repo.to_string())
     }
 
     /// The Bundles that a plan for this GitRepo has to know: its own, and those whose names it
     /// wants.
     #[must_use]
-    pub fn known_bundles(&self, repo: &ObjectKey, wanted: &BTreeSet<String>) -> Vec<KnownBundle> {
+    pub(crate) fn known_bundles(&self, repo: &ObjectKey, wanted: &BTreeSet<String>) -> Vec<KnownBundle> {
         let written = self.memory.with(repo, |memory| memory.written.clone());
         let own = self.bundles_of(repo);
         let named = wanted

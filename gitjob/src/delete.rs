@@ -29,7 +29,7 @@ const PROTECTED: [&str; 5] = [
 ///
 /// # Errors
 /// When the API refuses a step.
-pub async fn finish_deletion(ctx: &Context, repo: &GitRepo) -> Result<NextWake, ApiError> {
+pub(crate) async fn finish_deletion(ctx: &Context, repo: &GitRepo) -> Result<NextWake, ApiError> {
     let key = ObjectKey::of(repo);
     if !repo.finalizers().iter().any(|name| name == labels::GIT_REPO_FINALIZER) {
         return Ok(NextWake::OnChange);
@@ -49,14 +49,25 @@ pub async fn finish_deletion(ctx: &Context, repo: &GitRepo) -> Result<NextWake, 
     if !left.items.is_empty() {
         return Ok(NextWake::After(std::time::Duration::from_millis(500)));
     }
-    let scans: Api<ImageScan> = Api::namespaced(ctx.client.clone(), &key.namespace);
-    let deleted = scans.delete_collection(&DeleteParams::default(), &selector).await;
-    optional(deleted.map(drop))
-        .map_err(|e| ApiError::new(format!("delete image scans of {key}"), e))?;
+    if ctx.config.image_scans_enabled {
+        delete_image_scans(ctx, &key, &selector).await?;
+    }
     delete_namespace(ctx, repo).await?;
     release(ctx, repo, &key).await?;
     tracing::info!(git_repo = %key, "deleted with all of its bundles");
     Ok(NextWake::OnChange)
+}
+
+async fn delete_image_scans(
+    ctx: &Context,
+    key: &ObjectKey,
+    selector: &ListParams,
+) -> Result<(), ApiError> {
+    let scans: Api<ImageScan> = Api::namespaced(ctx.client.clone(), &key.namespace);
+    let deleted = scans.delete_collection(&DeleteParams::default(), selector).await;
+    optional(deleted)
+        .map(drop)
+        .map_err(|e| ApiError::new(format!("delete image scans of {key}"), e))
 }
 
 async fn delete_namespace(ctx: &Context, repo: &GitRepo) -> Result<(), ApiError> {

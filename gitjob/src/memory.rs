@@ -3,7 +3,7 @@
 //! Owns nothing that must survive a restart: everything here is found again or rebuilt. Start at
 //! [`RepoMemory`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -16,102 +16,100 @@ use crate::net::Access;
 
 /// What a build depends on; equal keys need no second build.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BuildKey {
+pub(crate) struct BuildKey {
     /// The commit.
-    pub commit: CommitId,
+    pub(crate) commit: CommitId,
     /// Generation of the GitRepo.
-    pub generation: i64,
+    pub(crate) generation: i64,
     /// `spec.forceSyncGeneration`.
-    pub force: i64,
+    pub(crate) force: i64,
     /// Labels of the GitRepo, which its Bundles inherit.
-    pub labels: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
     /// Versions of the Helm secrets.
-    pub secrets: Vec<String>,
+    pub(crate) secrets: Vec<String>,
 }
 
 /// The last build.
 #[derive(Clone, Debug)]
-pub struct Built {
+pub(crate) struct Built {
     /// What it was built from.
-    pub key: BuildKey,
+    pub(crate) key: BuildKey,
     /// What went wrong, one text per path or bundle; empty = all is published.
-    pub failures: Vec<String>,
+    pub(crate) failures: Vec<String>,
     /// A failure may pass by itself: try again at this time.
-    pub retry_at: Option<Instant>,
+    pub(crate) retry_at: Option<Instant>,
     /// Keys of `fleet.yaml` that nobody reads.
-    pub unknown_fields: Vec<String>,
+    pub(crate) unknown_fields: Vec<String>,
     /// Submodules whose files are left out.
-    pub submodules: Vec<String>,
+    pub(crate) submodules: Vec<String>,
     /// LFS pointers that were deployed as such.
-    pub lfs_pointers: Vec<String>,
+    pub(crate) lfs_pointers: Vec<String>,
     /// Bundles written or deleted by this build.
-    pub changed_count: usize,
+    pub(crate) changed_count: usize,
 }
 
 /// A commit announced by a webhook.
 #[derive(Clone, Debug)]
-pub struct Hint {
+pub(crate) struct Hint {
     /// The commit, for the status only: what is deployed comes from the server.
-    pub commit: String,
+    pub(crate) commit: String,
     /// When it was announced.
-    pub at: Timestamp,
+    pub(crate) at: Timestamp,
     /// The same on the clock that waits.
-    pub since: Instant,
+    pub(crate) since: Instant,
 }
 
 /// One Bundle as gitjob wrote it.
 #[derive(Clone, Debug)]
-pub struct Written {
+pub(crate) struct Written {
     /// `metadata.generation` after the write.
-    pub generation: i64,
+    pub(crate) generation: i64,
     /// When.
-    pub at: Instant,
+    pub(crate) at: Instant,
 }
 
 /// What is remembered of one GitRepo.
 #[derive(Clone, Debug, Default)]
-pub struct RepoMemory {
+pub(crate) struct RepoMemory {
     /// When the remote was last looked at.
-    pub last_look: Option<Instant>,
+    pub(crate) last_look: Option<Instant>,
     /// Generation, secrets and so on of that look: a difference demands a new one.
-    pub looked_with: Option<(i64, i64, String)>,
+    pub(crate) looked_with: Option<(i64, i64, String)>,
     /// What that look said.
-    pub head: Option<Result<CommitId, String>>,
+    pub(crate) head: Option<Result<CommitId, String>>,
     /// The last build.
-    pub built: Option<Built>,
+    pub(crate) built: Option<Built>,
     /// A webhook that is not answered yet.
-    pub hint: Option<Hint>,
+    pub(crate) hint: Option<Hint>,
     /// Bundles written by this process.
-    pub written: BTreeMap<String, Written>,
-    /// Bundles deleted by this process.
-    pub deleted: BTreeSet<String>,
+    pub(crate) written: BTreeMap<String, Written>,
     /// Trust and credentials, with the versions they were read from.
-    pub access: Option<(String, Access)>,
+    pub(crate) access: Option<(String, Access)>,
     /// Cancels the build that runs now.
-    pub running: Option<CancellationToken>,
+    pub(crate) running: Option<CancellationToken>,
 }
 
 /// The memory of all GitRepos; clones share it.
 #[derive(Clone, Default)]
-pub struct Memory {
+pub(crate) struct Memory {
     repos: Arc<Mutex<BTreeMap<ObjectKey, RepoMemory>>>,
 }
 
 impl Memory {
     /// A copy of what is remembered of one GitRepo.
     #[must_use]
-    pub fn get(&self, key: &ObjectKey) -> RepoMemory {
+    pub(crate) fn get(&self, key: &ObjectKey) -> RepoMemory {
         self.with(key, |memory| memory.clone())
     }
 
     /// Reads or changes what is remembered of one GitRepo.
-    pub fn with<T>(&self, key: &ObjectKey, change: impl FnOnce(&mut RepoMemory) -> T) -> T {
+    pub(crate) fn with<T>(&self, key: &ObjectKey, change: impl FnOnce(&mut RepoMemory) -> T) -> T {
         let mut repos = self.repos.lock().unwrap_or_else(PoisonError::into_inner);
         change(repos.entry(key.clone()).or_default())
     }
 
     /// Forgets a GitRepo that is gone, and stops its build.
-    pub fn forget(&self, key: &ObjectKey) {
+    pub(crate) fn forget(&self, key: &ObjectKey) {
         let mut repos = self.repos.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(running) = repos.remove(key).and_then(|memory| memory.running) {
             running.cancel();
@@ -119,7 +117,7 @@ impl Memory {
     }
 
     /// Stops the build of a GitRepo because its input changed.
-    pub fn cancel(&self, key: &ObjectKey) {
+    pub(crate) fn cancel(&self, key: &ObjectKey) {
         let repos = self.repos.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(running) = repos.get(key).and_then(|memory| memory.running.as_ref()) {
             running.cancel();

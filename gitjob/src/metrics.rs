@@ -13,11 +13,11 @@ use runtime::metrics::Metrics;
 
 /// Which GitRepo.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct RepoLabels {
+pub(crate) struct RepoLabels {
     /// Name.
-    pub name: String,
+    pub(crate) name: String,
     /// Namespace.
-    pub namespace: String,
+    pub(crate) namespace: String,
 }
 
 impl RepoLabels {
@@ -30,7 +30,7 @@ type Histograms = Family<RepoLabels, Histogram, fn() -> Histogram>;
 
 /// The metrics; clones share them.
 #[derive(Clone)]
-pub struct GitMetrics {
+pub(crate) struct GitMetrics {
     looks_ok: Family<RepoLabels, Counter>,
     looks_failed: Family<RepoLabels, Counter>,
     look_secs: Histograms,
@@ -62,7 +62,7 @@ fn build_histogram() -> Histogram {
 
 impl GitMetrics {
     /// Adds everything to the registry. Counters get `_total` from the encoder.
-    pub fn register(&self, metrics: &Metrics) {
+    pub(crate) fn register(&self, metrics: &Metrics) {
         metrics.register(|registry| {
             let fetch = "fleet_gitrepo_fetch_latest_commit";
             registry.register(
@@ -99,7 +99,7 @@ impl GitMetrics {
     }
 
     /// Notes one look.
-    pub fn note_look(&self, repo: &ObjectKey, is_ok: bool, took: Duration) {
+    pub(crate) fn note_look(&self, repo: &ObjectKey, is_ok: bool, took: Duration) {
         let labels = RepoLabels::of(repo);
         let counter = if is_ok { &self.looks_ok } else { &self.looks_failed };
         counter.get_or_create(&labels).inc();
@@ -107,7 +107,7 @@ impl GitMetrics {
     }
 
     /// Notes one build.
-    pub fn note_build(&self, repo: &ObjectKey, is_ok: bool, took: Duration) {
+    pub(crate) fn note_build(&self, repo: &ObjectKey, is_ok: bool, took: Duration) {
         let labels = RepoLabels::of(repo);
         let counter = if is_ok { &self.builds_ok } else { &self.builds_failed };
         counter.get_or_create(&labels).inc();
@@ -115,7 +115,7 @@ impl GitMetrics {
     }
 
     /// Drops the series of a GitRepo that is gone.
-    pub fn forget(&self, repo: &ObjectKey) {
+    pub(crate) fn forget(&self, repo: &ObjectKey) {
         let labels = RepoLabels::of(repo);
         for family in [&self.looks_ok, &self.looks_failed, &self.builds_ok, &self.builds_failed] {
             family.remove(&labels);

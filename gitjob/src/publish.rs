@@ -44,7 +44,7 @@ pub struct Published {
 }
 
 /// Where Bundles go and what their labels say.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Destination<'a> {
     /// Client of the hub.
     pub client: &'a Client,
@@ -63,12 +63,15 @@ pub async fn publish_bundles(
     plan: &PublishPlan,
     wanted: &[WantedBundle],
 ) -> Published {
-    let writes = futures::stream::iter(&plan.writes).map(|write| async move {
-        let bundle = &wanted[write.index];
-        let written = write_bundle(to, bundle, write).await;
-        (bundle.name().to_owned(), written)
-    });
-    let results: Vec<_> = writes.buffer_unordered(CONCURRENCY).collect().await;
+    let mut writes = Vec::with_capacity(plan.writes.len());
+    for write in &plan.writes {
+        writes.push(async move {
+            let bundle = &wanted[write.index];
+            (bundle.name().to_owned(), write_bundle(to, bundle, write).await)
+        });
+    }
+    let results: Vec<_> =
+        futures::stream::iter(writes).buffer_unordered(CONCURRENCY).collect().await;
     let mut published = Published::default();
     for (name, result) in results {
         match result {
@@ -77,10 +80,14 @@ pub async fn publish_bundles(
         }
     }
     // New Bundles first: a renamed path then finds its objects adopted before the old one goes.
-    let deletes = futures::stream::iter(&plan.deletes).map(|name| async move {
-        (name.clone(), delete_bundle(to.client, to.namespace, name).await)
-    });
-    let results: Vec<_> = deletes.buffer_unordered(CONCURRENCY).collect().await;
+    let mut deletes = Vec::with_capacity(plan.deletes.len());
+    for name in &plan.deletes {
+        deletes.push(async move {
+            (name.clone(), delete_bundle(to.client, to.namespace, name).await)
+        });
+    }
+    let results: Vec<_> =
+        futures::stream::iter(deletes).buffer_unordered(CONCURRENCY).collect().await;
     for (name, result) in results {
         match result {
             Ok(()) => published.deleted.push(name),
@@ -181,7 +188,7 @@ async fn write_values(
         name: name.to_owned(),
         uid: uid.to_owned(),
         controller: Some(true),
-        block_owner_deletion: Some(true),
+        block_owner_deletion: None,
     });
     let secret = Secret {
         metadata: ObjectMeta {

@@ -29,7 +29,7 @@ use crate::status::{Facts, next_status, noise};
 /// A pass that has to be repeated. Failures of git and of builds are no errors: they are told in
 /// the status, and the next look is scheduled.
 #[derive(Debug, thiserror::Error)]
-pub enum ReconcileError {
+pub(crate) enum ReconcileError {
     /// The API refused.
     #[error(transparent)]
     Api(#[from] ApiError),
@@ -51,7 +51,7 @@ impl Classify for ReconcileError {
 ///
 /// # Errors
 /// [`ReconcileError`]; its class decides when the pass is repeated.
-pub async fn reconcile(key: ObjectKey, ctx: Arc<Context>) -> Result<NextWake, ReconcileError> {
+pub(crate) async fn reconcile(key: ObjectKey, ctx: Arc<Context>) -> Result<NextWake, ReconcileError> {
     let Some(repo) = ctx.repos.get(&key) else {
         if !ctx.repos.exists(&key) {
             ctx.memory.forget(&key);

@@ -13,7 +13,7 @@ const NO_COMMIT: &str = "FailedToCheckCommit";
 const FAILED: &str = "Failed";
 
 /// A new commit, or a look that failed.
-pub async fn tell_look(
+pub(crate) async fn tell_look(
     ctx: &Context,
     repo: &GitRepo,
     known: &str,
@@ -34,7 +34,7 @@ pub async fn tell_look(
 }
 
 /// A GitRepo that is not accepted; `reason` and `action` as in Fleet.
-pub async fn tell_rejection(
+pub(crate) async fn tell_rejection(
     ctx: &Context,
     repo: &GitRepo,
     (reason, action): (&str, &str),
@@ -47,7 +47,7 @@ pub async fn tell_rejection(
 }
 
 /// A build whose failures differ from those of the one before.
-pub async fn tell_failure(ctx: &Context, repo: &GitRepo, previous: &[String], now: &[String]) {
+pub(crate) async fn tell_failure(ctx: &Context, repo: &GitRepo, previous: &[String], now: &[String]) {
     let uid = repo.metadata.uid.as_deref().unwrap_or_default();
     if now.is_empty() {
         ctx.events.clear(uid, FAILED);

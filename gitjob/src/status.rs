@@ -20,26 +20,26 @@ const POLL_NOTE_SECS: i64 = 600;
 
 /// What a pass found out.
 #[derive(Clone, Debug, Default)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// Why the GitRepo is not accepted.
-    pub rejection: Option<String>,
+    pub(crate) rejection: Option<String>,
     /// What the last look at the remote said; `None` when there was none yet.
-    pub head: Option<Result<String, String>>,
+    pub(crate) head: Option<Result<String, String>>,
     /// A look was taken in this pass.
-    pub has_looked: bool,
+    pub(crate) has_looked: bool,
     /// Looks happen by themselves.
-    pub is_polling: bool,
+    pub(crate) is_polling: bool,
     /// A build runs now.
-    pub is_building: bool,
+    pub(crate) is_building: bool,
     /// The last build.
-    pub built: Option<Built>,
+    pub(crate) built: Option<Built>,
     /// The last webhook.
-    pub hint: Option<Hint>,
+    pub(crate) hint: Option<Hint>,
 }
 
 /// Top-level members that are no reason to write a status.
 #[must_use]
-pub fn noise(before: &GitRepoStatus, now: Timestamp) -> &'static [&'static str] {
+pub(crate) fn noise(before: &GitRepoStatus, now: Timestamp) -> &'static [&'static str] {
     let age_secs = before
         .last_polling_triggered
         .as_ref()
@@ -49,7 +49,7 @@ pub fn noise(before: &GitRepoStatus, now: Timestamp) -> &'static [&'static str] 
 
 /// The status after a pass; members of the deployment side are taken over unchanged.
 #[must_use]
-pub fn next_status(before: &GitRepoStatus, facts: &Facts, now: Timestamp) -> GitRepoStatus {
+pub(crate) fn next_status(before: &GitRepoStatus, facts: &Facts, now: Timestamp) -> GitRepoStatus {
     let mut status = before.clone();
     let now_text = time_text(now);
     let conditions = &mut status.conditions;

@@ -1,4 +1,6 @@
 //! `gitjob` against the real `git http-backend`.
 
+mod flow;
 mod git;
 mod git_server;
+mod world;

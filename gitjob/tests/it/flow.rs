@@ -1,0 +1,164 @@
+use std::time::Duration;
+
+use bundle_format::api::Bundle;
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use kube::api::{Api, PostParams};
+use serde_json::json;
+
+use crate::world::{World, condition};
+
+const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: m\ndata:\n  v: \"1\"\n";
+
+fn label<'a>(bundle: &'a Bundle, key: &str) -> &'a str {
+    bundle.labels().get(key).map(String::as_str).unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_touches_one_path_writes_one_bundle_and_one_status() {
+    let Some(world) = World::start().await else { return };
+    let first = world.git.commit(&[("a/m.yaml", Some(MAP)), ("b/m.yaml", Some(MAP))]);
+    world.git_repo("web", json!({"paths": ["a", "b"]})).await;
+    let repo = world.published("web", &first).await;
+    assert_eq!(repo.finalizers(), ["fleet.cattle.io/gitrepo-finalizer"]);
+    assert_eq!(condition(&repo, "Accepted").0, "True");
+    assert_eq!(world.bundle_names().await, ["web-a", "web-b"]);
+    let before = world.bundles().get("web-a").await.unwrap();
+    assert_eq!(label(&before, "fleet.cattle.io/repo-name"), "web");
+    assert_eq!(before.spec.resources[0].name, "m.yaml");
+
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    world.writes();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(world.writes(), Vec::<String>::new(), "an unchanged world causes no write");
+
+    let second = world.git.commit(&[("b/m.yaml", Some(&MAP.replace("\"1\"", "\"2\"")))]);
+    world.published("web", &second).await;
+    assert_eq!(world.writes(), ["PATCH bundles/web-b", "PATCH gitrepos/web/status"]);
+    let after = world.bundles().get("web-a").await.unwrap();
+    assert_eq!(label(&after, "fleet.cattle.io/commit"), first);
+    let changed = world.bundles().get("web-b").await.unwrap();
+    assert_eq!(label(&changed, "fleet.cattle.io/commit"), second);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vanished_path_takes_its_bundle_along_and_the_gitrepo_the_rest() {
+    let Some(world) = World::start().await else { return };
+    let first = world.git.commit(&[("a/m.yaml", Some(MAP)), ("b/m.yaml", Some(MAP))]);
+    world.git_repo("web", json!({"paths": ["a", "b"]})).await;
+    world.published("web", &first).await;
+    world.patch("web", json!({"spec": {"paths": ["a"]}})).await;
+    for _ in 0..200 {
+        if world.bundle_names().await == ["web-a"] {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    assert_eq!(world.bundle_names().await, ["web-a"]);
+    world.delete("web").await;
+    for _ in 0..200 {
+        if world.repos().get_opt("web").await.unwrap().is_none() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    assert!(world.repos().get_opt("web").await.unwrap().is_none());
+    assert_eq!(world.bundle_names().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_bad_path_is_reported_and_holds_nothing_back() {
+    let Some(world) = World::start().await else { return };
+    let bad = "helm: nonsense\n";
+    world.git.commit(&[
+        ("a/m.yaml", Some(MAP)),
+        ("b/m.yaml", Some(MAP)),
+        ("b/fleet.yaml", Some(bad)),
+    ]);
+    world.git_repo("web", json!({"paths": ["a", "b"]})).await;
+    let repo = world.until("web", |repo| condition(repo, "Stalled").0 == "True").await;
+    assert_eq!(world.bundle_names().await, ["web-a"]);
+    let (ready, message) = condition(&repo, "Ready");
+    assert!(ready == "False" && message.contains("b/fleet.yaml"), "{message}");
+    assert_eq!(repo.status.unwrap().git_job_status, "Failed");
+
+    let fixed = world.git.commit(&[("b/fleet.yaml", Some("defaultNamespace: x\n"))]);
+    let repo = world.published("web", &fixed).await;
+    assert_eq!(condition(&repo, "Stalled").0, "False");
+    assert!(condition(&repo, "Ready").1.starts_with("waiting for the deployments"));
+    assert_eq!(world.bundle_names().await, ["web-a", "web-b"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_of_another_gitrepo_is_refused_naming_the_owner() {
+    let Some(world) = World::start().await else { return };
+    let commit = world.git.commit(&[("a/m.yaml", Some(MAP)), ("a/fleet.yaml", Some("name: n\n"))]);
+    world.git_repo("one", json!({"paths": ["a"]})).await;
+    world.published("one", &commit).await;
+    world.git_repo("two", json!({"paths": ["a"]})).await;
+    let repo = world.until("two", |repo| condition(repo, "Stalled").0 == "True").await;
+    let (_, message) = condition(&repo, "Ready");
+    assert!(message.contains("already belongs to GitRepo one"), "{message}");
+    world.delete("two").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.bundle_names().await, ["n"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_leave_the_bundle_for_a_secret_of_its_own() {
+    let Some(world) = World::start().await else { return };
+    let fleet = "helm:\n  values:\n    key: hidden\n";
+    let commit = world.git.commit(&[
+        ("a/Chart.yaml", Some("apiVersion: v2\nname: a\nversion: 0.1.0\n")),
+        ("a/fleet.yaml", Some(fleet)),
+    ]);
+    world.git_repo("web", json!({"paths": ["a"]})).await;
+    world.published("web", &commit).await;
+    let bundle = world.bundles().get("web-a").await.unwrap();
+    assert!(!serde_json::to_string(&bundle).unwrap().contains("hidden"));
+    let secrets: Api<Secret> = Api::namespaced(world.client.clone(), &world.namespace);
+    let secret = secrets.get("web-a").await.unwrap();
+    assert_eq!(secret.type_.as_deref(), Some("fleet.cattle.io/bundle-values/v1alpha1"));
+    assert_eq!(secret.owner_references()[0].uid, bundle.metadata.uid.unwrap());
+    assert_eq!(secret.data.unwrap()["values.yaml"].0, br#"{"key":"hidden"}"#);
+
+    let commit = world.git.commit(&[("a/fleet.yaml", Some("defaultNamespace: x\n"))]);
+    world.published("web", &commit).await;
+    assert!(secrets.get_opt("web-a").await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_secret_is_named_and_its_arrival_is_enough() {
+    let Some(world) = World::start().await else { return };
+    world.git.behaviour.lock().unwrap().password = Some("me:pw".to_owned());
+    let commit = world.git.commit(&[("a/m.yaml", Some(MAP))]);
+    world.git_repo("web", json!({"clientSecretName": "git", "pollingInterval": "1h"})).await;
+    let repo = world.until("web", |repo| condition(repo, "Accepted").0 == "False").await;
+    let (_, message) = condition(&repo, "Accepted");
+    assert_eq!(message, "error creating git job: Secret \"git\" not found");
+    assert_eq!(condition(&repo, "Ready").0, "False");
+    let secret = json!({"metadata": {"name": "git"}, "type": "kubernetes.io/basic-auth",
+        "stringData": {"username": "me", "password": "pw"}});
+    let secrets: Api<Secret> = Api::namespaced(world.client.clone(), &world.namespace);
+    let secret: Secret = serde_json::from_value(secret).unwrap();
+    secrets.create(&PostParams::default(), &secret).await.unwrap();
+    let repo = world.published("web", &commit).await;
+    assert_eq!(condition(&repo, "Accepted").0, "True");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gitrepos_that_share_a_branch_share_its_looks() {
+    let Some(world) = World::start().await else { return };
+    let commit = world.git.commit(&[("a/m.yaml", Some(MAP)), ("b/m.yaml", Some(MAP))]);
+    for n in 0..20 {
+        world.git_repo(&format!("r{n}"), json!({"paths": ["a"], "pollingInterval": "2s"})).await;
+    }
+    for n in 0..20 {
+        world.published(&format!("r{n}"), &commit).await;
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    world.git.requests();
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let looks = world.git.requests();
+    assert!((2..=4).contains(&looks.len()), "{looks:?}");
+}

@@ -1,0 +1,146 @@
+//! A running gitjob on a real API server, with a recorder of every request it makes.
+//!
+//! The API server is the one of `FLEET_TEST_KUBECONFIG`, with our CRDs in it.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bundle_format::api::{Bundle, GitRepo};
+use http::Request;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::client::Body;
+use kube::{Client, ResourceExt};
+use serde_json::{Value, json};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::git_server::GitServer;
+
+pub(crate) struct World {
+    pub(crate) client: Client,
+    pub(crate) namespace: String,
+    pub(crate) git: GitServer,
+    writes: Arc<Mutex<Vec<String>>>,
+    _gitjob: DropGuard,
+    _dir: tempfile::TempDir,
+}
+
+/// A client that notes `METHOD path` of every request that is no read.
+fn recorded(inner: Client, writes: &Arc<Mutex<Vec<String>>>) -> Client {
+    let writes = Arc::clone(writes);
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let (inner, writes) = (inner.clone(), Arc::clone(&writes));
+        if request.method() != http::Method::GET {
+            let line = format!("{} {}", request.method(), request.uri().path());
+            writes.lock().unwrap().push(line);
+        }
+        async move { inner.send(request).await }
+    });
+    Client::new(service, "default")
+}
+
+impl World {
+    /// `None`, with a note, when no API server is at hand.
+    pub(crate) async fn start() -> Option<Self> {
+        let Ok(path) = std::env::var("FLEET_TEST_KUBECONFIG") else {
+            eprintln!("not run: set FLEET_TEST_KUBECONFIG to a cluster with charts/fleet-crd");
+            return None;
+        };
+        runtime::client::install_crypto_provider();
+        let client = runtime::client::from_environment(Some(path.as_ref()), "test").await.unwrap();
+        let namespaces: Api<Namespace> = Api::all(client.clone());
+        let metadata =
+            ObjectMeta { generate_name: Some("gitjob-test-".into()), ..Default::default() };
+        let made = Namespace { metadata, ..Default::default() };
+        let namespace = namespaces.create(&PostParams::default(), &made).await.unwrap().name_any();
+        let writes: Arc<Mutex<Vec<String>>> = Arc::default();
+        let stop = CancellationToken::new();
+        let dir = tempfile::tempdir().unwrap();
+        let config = gitjob::GitjobConfig {
+            system_namespace: namespace.clone(),
+            work_dir: dir.path().join("git"),
+            // Tests share a cluster: each serves its own shard.
+            shard_id: namespace.clone(),
+            ..Default::default()
+        };
+        tokio::spawn(gitjob::run(config, recorded(client.clone(), &writes), stop.clone()));
+        Some(Self {
+            client,
+            namespace,
+            git: GitServer::start().await,
+            writes,
+            _gitjob: stop.drop_guard(),
+            _dir: dir,
+        })
+    }
+
+    pub(crate) fn bundles(&self) -> Api<Bundle> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub(crate) fn repos(&self) -> Api<GitRepo> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Creates a GitRepo that polls every second.
+    pub(crate) async fn git_repo(&self, name: &str, spec: Value) {
+        let mut full = json!({"repo": self.git.repo(), "branch": "main", "pollingInterval": "1s"});
+        for (key, value) in spec.as_object().unwrap() {
+            full[key] = value.clone();
+        }
+        let labels = json!({"fleet.cattle.io/shard-ref": self.namespace});
+        let repo = json!({"apiVersion": "fleet.cattle.io/v1alpha1", "kind": "GitRepo",
+            "metadata": {"name": name, "labels": labels}, "spec": full});
+        let repo: GitRepo = serde_json::from_value(repo).unwrap();
+        self.repos().create(&PostParams::default(), &repo).await.unwrap();
+    }
+
+    pub(crate) async fn patch(&self, name: &str, patch: Value) {
+        let params = PatchParams::default();
+        self.repos().patch(name, &params, &Patch::Merge(&patch)).await.unwrap();
+    }
+
+    pub(crate) async fn delete(&self, name: &str) {
+        self.repos().delete(name, &DeleteParams::default()).await.unwrap();
+    }
+
+    pub(crate) async fn bundle_names(&self) -> Vec<String> {
+        let list = self.bundles().list(&ListParams::default()).await.unwrap();
+        list.items.iter().map(ResourceExt::name_any).collect()
+    }
+
+    /// Waits until the GitRepo satisfies `wanted`.
+    pub(crate) async fn until(&self, name: &str, wanted: impl Fn(&GitRepo) -> bool) -> GitRepo {
+        for _ in 0..400 {
+            let repo = self.repos().get_opt(name).await.unwrap();
+            if let Some(repo) = repo.filter(|repo| wanted(repo)) {
+                return repo;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        let repo = self.repos().get_opt(name).await.unwrap();
+        panic!("never came true; last seen: {:#?}", repo.map(|repo| repo.status));
+    }
+
+    /// Waits until the GitRepo reports this commit as published.
+    pub(crate) async fn published(&self, name: &str, commit: &str) -> GitRepo {
+        self.until(name, |repo| {
+            repo.status.as_ref().is_some_and(|s| s.commit == commit && s.git_job_status == "Current")
+        })
+        .await
+    }
+
+    /// Requests of gitjob that were no reads, Events left out, since the last call.
+    pub(crate) fn writes(&self) -> Vec<String> {
+        let writes = std::mem::take(&mut *self.writes.lock().unwrap());
+        let prefix = format!("/apis/fleet.cattle.io/v1alpha1/namespaces/{}/", self.namespace);
+        let ours = writes.into_iter().filter(|line| !line.contains("events.k8s.io"));
+        ours.map(|line| line.replace(&prefix, "")).collect()
+    }
+}
+
+pub(crate) fn condition(repo: &GitRepo, kind: &str) -> (String, String) {
+    let conditions = repo.status.iter().flat_map(|status| &status.conditions);
+    let found = conditions.into_iter().find(|condition| condition.type_ == kind);
+    found.map(|c| (c.status.clone(), c.message.clone())).unwrap_or_default()
+}
