@@ -153,16 +153,17 @@ impl Pass<'_> {
         };
         let started = Instant::now();
         let not_before = started.checked_sub(max_age).unwrap_or(started);
-        let answer = self.ctx.heads.head(&remote, not_before).await;
+        let (asked, answer) = self.ctx.heads.head(&remote, not_before).await;
         self.ctx.metrics.note_look(self.key, answer.is_ok(), started.elapsed());
         let head = answer.map_err(|error| chain(&*error));
         self.ctx.memory.with(self.key, |memory| {
-            memory.last_look = Some(started);
+            // Those who share a remote fall into step with whoever asked.
+            memory.last_look = Some(asked);
             memory.looked_with = Some(demand);
             memory.head = Some(head.clone());
         });
         tell_look(self.ctx, self.repo, known_commit, &head).await;
-        let wake = self.wake_after_look(&head, known_commit);
+        let wake = self.wake_after_look(&head, known_commit, asked.elapsed());
         Look { remote, head, wake }
     }
 
@@ -171,12 +172,17 @@ impl Pass<'_> {
     }
 
     /// The next look: after the interval, or sooner while a webhook's commit is not visible.
-    fn wake_after_look(&self, head: &Result<CommitId, String>, known: &str) -> NextWake {
+    fn wake_after_look(
+        &self,
+        head: &Result<CommitId, String>,
+        known: &str,
+        age: Duration,
+    ) -> NextWake {
         let spec = &self.repo.spec;
         // A little later each time, so that a thousand GitRepos spread out by themselves.
         let spread = Duration::from_millis(self.key.to_string().bytes().map(u64::from).sum());
         let interval = spec.polling_period();
-        let next = interval + spread.min(interval / 10);
+        let next = (interval + spread.min(interval / 10)).saturating_sub(age);
         let wake = match spec.disable_polling {
             true if head.is_ok() => NextWake::OnChange,
             _ => NextWake::After(next),
@@ -271,7 +277,7 @@ impl Pass<'_> {
                 drop(self.report(Facts { is_building: true, ..Facts::default() }).await);
             } else if !self.repo.spec.disable_polling {
                 let not_before = Instant::now().checked_sub(interval).unwrap_or(started);
-                let head = self.ctx.heads.head(&look.remote, not_before).await;
+                let (_, head) = self.ctx.heads.head(&look.remote, not_before).await;
                 if head.is_ok_and(|head| head != key.commit) {
                     cancel.cancel();
                 }

@@ -15,8 +15,8 @@ use super::{CommitId, GitError};
 const ANSWERS_MAX: usize = 4096;
 
 type Key = (String, Reference, String);
-/// Errors are shared as text and class, because the original cannot be cloned.
-type Shared = Result<CommitId, Arc<GitError>>;
+/// Errors are shared, because they cannot be cloned.
+pub type Shared = Result<CommitId, Arc<GitError>>;
 
 /// The heads of all remotes; clones share it.
 #[derive(Clone, Default)]
@@ -31,25 +31,23 @@ struct Slot {
 
 impl Heads {
     /// Where the remote's ref points, from an answer whose question was asked at `not_before` or
-    /// later. While one caller asks, others with the same remote wait for its answer.
-    ///
-    /// # Errors
-    /// As [`resolve_head`], shared by all who waited.
-    pub async fn head(&self, remote: &Remote, not_before: Instant) -> Shared {
+    /// later, and when it was asked. While one caller asks, others with the same remote wait for
+    /// its answer. The answer may be an error of [`resolve_head`].
+    pub async fn head(&self, remote: &Remote, not_before: Instant) -> (Instant, Shared) {
         if let Reference::Commit(commit) = &remote.reference {
-            return Ok(commit.clone());
+            return (Instant::now(), Ok(commit.clone()));
         }
         let answer = self.slot(remote.key());
         let mut answer = answer.lock().await;
         if let Some((asked, known)) = &*answer
             && *asked >= not_before
         {
-            return known.clone();
+            return (*asked, known.clone());
         }
         let asked = Instant::now();
         let fresh = resolve_head(remote).await.map_err(Arc::new);
         *answer = Some((asked, fresh.clone()));
-        fresh
+        (asked, fresh)
     }
 
     fn slot(&self, key: Key) -> Arc<Mutex<Option<(Instant, Shared)>>> {

@@ -92,7 +92,7 @@ async fn one_bad_path_is_reported_and_holds_nothing_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_of_another_gitrepo_is_refused_naming_the_owner() {
     let Some(world) = World::start().await else { return };
-    let commit = world.git.commit(&[("a/m.yaml", Some(MAP)), ("a/fleet.yaml", Some("name: n\n"))]);
+    let commit = world.git.commit(&[("a/m.yaml", Some(MAP)), ("a/fleet.yaml", Some("name: shared\n"))]);
     world.git_repo("one", json!({"paths": ["a"]})).await;
     world.published("one", &commit).await;
     world.git_repo("two", json!({"paths": ["a"]})).await;
@@ -101,7 +101,7 @@ async fn a_name_of_another_gitrepo_is_refused_naming_the_owner() {
     assert!(message.contains("already belongs to GitRepo one"), "{message}");
     world.delete("two").await;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(world.bundle_names().await, ["n"]);
+    assert_eq!(world.bundle_names().await, ["shared"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
