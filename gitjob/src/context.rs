@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bundle_format::api::{Bundle, GitRepo, GitRepoRestriction, Policy, labels};
 use k8s_openapi::api::core::v1::Secret;
@@ -21,9 +22,11 @@ use crate::memory::Memory;
 use crate::metrics::GitMetrics;
 use crate::net::Fetcher;
 use crate::plan::publish::{KnownBundle, SOURCE_DIGEST};
+use crate::webhook::{SecretCache, normalise};
 
 const BY_REPO: &str = "by-repo";
 const BY_SECRET: &str = "by-secret";
+const BY_URL: &str = "by-url";
 
 /// Shared by all passes.
 pub(crate) struct Context {
@@ -57,6 +60,12 @@ pub(crate) struct Context {
     pub(crate) memory: Memory,
     /// GitRepos that want a pass.
     pub(crate) queue: Queue<ObjectKey>,
+    /// Data of the Secrets that sign webhooks.
+    pub(crate) webhook_secrets: SecretCache,
+    /// This process works on GitRepos now.
+    leading: AtomicBool,
+    /// The callbacks are in place.
+    subscribed: AtomicBool,
     /// The time.
     pub(crate) clock: Clock,
 }
@@ -78,6 +87,7 @@ impl Context {
         Ok(Arc::new(Self {
             repos: CacheBuilder::<GitRepo>::new(client.clone())
                 .index(BY_SECRET, secrets_of)
+                .index(BY_URL, |repo| normalise(&repo.spec.repo).into_iter().collect())
                 .shrink(shrink_repo)
                 .start(),
             restrictions: CacheBuilder::new(client.clone()).start(),
@@ -96,6 +106,9 @@ impl Context {
             heads: Heads::default(),
             metrics: GitMetrics::default(),
             memory: Memory::default(),
+            webhook_secrets: SecretCache::default(),
+            leading: AtomicBool::new(false),
+            subscribed: AtomicBool::new(false),
             fetcher,
             events,
             clock,
@@ -114,8 +127,14 @@ impl Context {
         self.secrets.synced().await;
     }
 
-    /// From now on, changes wake the GitRepos they concern.
+    /// Adds every GitRepo to the queue; from the first call on, changes wake those they concern.
     pub(crate) fn subscribe(self: &Arc<Self>) {
+        if self.subscribed.swap(true, Ordering::Relaxed) {
+            for repo in self.repos.list() {
+                self.queue.add(ObjectKey::of(&*repo));
+            }
+            return;
+        }
         let (queue, memory) = (self.queue.clone(), self.memory.clone());
         self.repos.subscribe(move |change| {
             if !is_repo_news(change) {
@@ -161,6 +180,21 @@ impl Context {
         self.restrictions.subscribe(move |change| wake(&context, &change.key.namespace));
         let context = Arc::downgrade(self);
         self.policies.subscribe(move |change| wake(&context, &change.key.namespace));
+    }
+
+    /// Says whether this process works on GitRepos now.
+    pub(crate) fn set_leading(&self, is_leading: bool) {
+        self.leading.store(is_leading, Ordering::Relaxed);
+    }
+
+    /// Whether this process works on GitRepos now.
+    pub(crate) fn is_leading(&self) -> bool {
+        self.leading.load(Ordering::Relaxed)
+    }
+
+    /// The GitRepos of a normalised address.
+    pub(crate) fn repos_at(&self, url: &str) -> Vec<Arc<GitRepo>> {
+        self.repos.by_index(BY_URL, url)
     }
 
     /// Whether the object belongs to this process's shard.

@@ -17,6 +17,7 @@ pub mod publish;
 mod reconcile;
 mod report;
 mod status;
+mod webhook;
 
 use std::sync::Arc;
 
@@ -79,8 +80,14 @@ pub async fn run_with_queue(
         timing,
     });
     let clock = config.clock.clone();
+    let listen = config.listen.clone();
     let ctx = Context::start(config, client.clone(), queue)?;
     ctx.metrics.register(&metrics);
+    let receiver = Arc::clone(&ctx);
+    let receive = move |request| webhook::receive(Arc::clone(&receiver), request);
+    if let Some(address) = runtime::http_server::serve(&listen, shutdown.clone(), receive).await? {
+        tracing::info!(%address, "webhooks are received");
+    }
     let work = |term: CancellationToken| work(Arc::clone(&ctx), term);
     match lease {
         Some(lease) => lead(client, lease, clock, shutdown, work).await,
@@ -96,6 +103,8 @@ async fn work(ctx: Arc<Context>, term: CancellationToken) {
         () = ctx.synced() => {}
     }
     ctx.subscribe();
+    ctx.set_leading(true);
     let queue = ctx.queue.clone();
     queue.run(term, |key| reconcile::reconcile(key, Arc::clone(&ctx))).await;
+    ctx.set_leading(false);
 }

@@ -57,6 +57,8 @@ pub(crate) struct Hint {
     pub(crate) at: Timestamp,
     /// The same on the clock that waits.
     pub(crate) since: Instant,
+    /// Its commit was not seen yet.
+    pub(crate) is_open: bool,
 }
 
 /// One Bundle as gitjob wrote it.
@@ -79,7 +81,7 @@ pub(crate) struct RepoMemory {
     pub(crate) head: Option<Result<CommitId, String>>,
     /// The last build.
     pub(crate) built: Option<Built>,
-    /// A webhook that is not answered yet.
+    /// The last webhook.
     pub(crate) hint: Option<Hint>,
     /// Bundles written by this process.
     pub(crate) written: BTreeMap<String, Written>,

@@ -19,7 +19,7 @@ use crate::build::build;
 use crate::context::Context;
 use crate::delete::finish_deletion;
 use crate::git::{CommitId, GitError, Reference, Remote};
-use crate::memory::{BuildKey, Built, Hint};
+use crate::memory::{BuildKey, Built};
 use crate::plan::poll::{HINT_RETRY, HINT_WINDOW, PollPlan, PollState, plan_poll};
 use crate::plan::restrict::restrict;
 use crate::publish::FIELD_MANAGER;
@@ -134,7 +134,7 @@ impl Pass<'_> {
             interval: spec.polling_period(),
             is_disabled: spec.disable_polling,
             age: memory.last_look.map(|at| at.elapsed()),
-            is_demanded: is_new_demand || memory.hint.is_some(),
+            is_demanded: is_new_demand || memory.hint.as_ref().is_some_and(|hint| hint.is_open),
             has_commit: !known_commit.is_empty(),
         };
         let max_age = match (plan_poll(&state), &memory.head) {
@@ -187,14 +187,28 @@ impl Pass<'_> {
             true if head.is_ok() => NextWake::OnChange,
             _ => NextWake::After(next),
         };
-        let is_open = self.ctx.memory.with(self.key, |memory| match (&memory.hint, head) {
-            (Some(hint), Ok(head)) if is_answered(hint, head, known) => {
-                memory.hint = None;
-                false
+        match self.open_hint(head, known) {
+            true => wake.earliest(NextWake::After(HINT_RETRY)),
+            false => wake,
+        }
+    }
+
+    /// Whether a webhook's commit is still waited for. It is answered by a head that moved, by its
+    /// own commit, or by the passing of time.
+    fn open_hint(&self, head: &Result<CommitId, String>, known: &str) -> bool {
+        self.ctx.memory.with(self.key, |memory| {
+            let Some(hint) = memory.hint.as_mut().filter(|hint| hint.is_open) else { return false };
+            let is_seen = head.as_ref().is_ok_and(|head| {
+                head.as_str() == hint.commit || head.as_str() != known
+            });
+            if is_seen || hint.since.elapsed() > HINT_WINDOW {
+                hint.is_open = false;
+                if !is_seen {
+                    tracing::warn!(git_repo = %self.key, "a webhook's commit did not appear");
+                }
             }
-            (hint, _) => hint.is_some(),
-        });
-        if is_open { wake.earliest(NextWake::After(HINT_RETRY)) } else { wake }
+            hint.is_open
+        })
     }
 
     /// Builds when the input differs from that of the last build.
@@ -395,11 +409,6 @@ impl Pass<'_> {
         let patched = api.patch(&self.key.name, &params, &Patch::Merge(&body)).await;
         patched.map(drop).map_err(|e| ApiError::new(format!("{action} GitRepo {}", self.key), e))
     }
-}
-
-/// A webhook is answered by a head that moved, by its own commit, or by the passing of time.
-fn is_answered(hint: &Hint, head: &CommitId, known: &str) -> bool {
-    head.as_str() == hint.commit || head.as_str() != known || hint.since.elapsed() > HINT_WINDOW
 }
 
 impl From<GitError> for ReconcileError {

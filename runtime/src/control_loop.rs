@@ -228,7 +228,8 @@ where
 
     /// Runs passes until `shutdown`, then lets running ones end within the grace time.
     ///
-    /// Call it once per queue. A pass that panics counts as an error of class `Bug`.
+    /// It may run again later (a lost leadership that was regained), but never twice at a time: keys
+    /// whose passes were dropped then come first. A pass that panics counts as an error of class `Bug`.
     pub async fn run<F, Fut, E>(&self, shutdown: CancellationToken, reconcile: F)
     where
         F: Fn(K) -> Fut + Send + Sync,
@@ -265,6 +266,8 @@ where
         };
         if tokio::time::timeout(self.shared.config.grace, drain).await.is_err() {
             tracing::warn!(queue = self.name(), "passes still running at shutdown were dropped");
+            passes.shutdown().await;
+            self.lock().restart_running();
         }
     }
 
@@ -375,6 +378,14 @@ impl<K: Ord + Clone> State<K> {
         self.waiting.remove(&key);
         self.running.insert(key.clone());
         Some(key)
+    }
+
+    /// Puts the keys of dropped passes back.
+    fn restart_running(&mut self) {
+        self.dirty.clear();
+        for key in std::mem::take(&mut self.running) {
+            self.add(key);
+        }
     }
 
     fn is_idle(&self) -> bool {

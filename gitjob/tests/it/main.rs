@@ -3,4 +3,5 @@
 mod flow;
 mod git;
 mod git_server;
+mod hooks;
 mod world;

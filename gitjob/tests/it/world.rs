@@ -20,6 +20,8 @@ pub(crate) struct World {
     pub(crate) client: Client,
     pub(crate) namespace: String,
     pub(crate) git: GitServer,
+    /// Where webhooks are received.
+    pub(crate) webhooks: String,
     writes: Arc<Mutex<Vec<String>>>,
     _gitjob: DropGuard,
     _dir: tempfile::TempDir,
@@ -56,7 +58,9 @@ impl World {
         let writes: Arc<Mutex<Vec<String>>> = Arc::default();
         let stop = CancellationToken::new();
         let dir = tempfile::tempdir().unwrap();
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let config = gitjob::GitjobConfig {
+            listen: free.to_string().parse().unwrap(),
             system_namespace: namespace.clone(),
             work_dir: dir.path().join("git"),
             // Tests share a cluster: each serves its own shard.
@@ -68,6 +72,7 @@ impl World {
             client,
             namespace,
             git: GitServer::start().await,
+            webhooks: format!("http://{free}/"),
             writes,
             _gitjob: stop.drop_guard(),
             _dir: dir,
