@@ -213,7 +213,11 @@ impl Context {
     /// The Bundles that a plan for this GitRepo has to know: its own, and those whose names it
     /// wants.
     #[must_use]
-    pub(crate) fn known_bundles(&self, repo: &ObjectKey, wanted: &BTreeSet<String>) -> Vec<KnownBundle> {
+    pub(crate) fn known_bundles(
+        &self,
+        repo: &ObjectKey,
+        wanted: &BTreeSet<String>,
+    ) -> Vec<KnownBundle> {
         let written = self.memory.with(repo, |memory| memory.written.clone());
         let own = self.bundles_of(repo);
         let named = wanted

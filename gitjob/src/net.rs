@@ -213,10 +213,8 @@ impl Fetcher {
         let client = self.client(ask.access)?;
         let mut url = ask.url.clone();
         for _ in 0..=REDIRECTS_MAX {
-            let response = request(&client, &ask, &url)
-                .send()
-                .await
-                .map_err(|e| unreachable(&url, &e))?;
+            let response =
+                request(&client, &ask, &url).send().await.map_err(|e| unreachable(&url, &e))?;
             if !response.status().is_redirection() {
                 return read(response, &ask, url).await;
             }
@@ -301,15 +299,13 @@ fn redirect_target(ask: &Ask<'_>, from: &Url, headers: &HeaderMap) -> Result<Url
     Ok(target)
 }
 
-async fn read(
-    mut response: reqwest::Response,
-    ask: &Ask<'_>,
-    url: Url,
-) -> Result<Reply, NetError> {
+async fn read(mut response: reqwest::Response, ask: &Ask<'_>, url: Url) -> Result<Reply, NetError> {
     let status = response.status();
     if !status.is_success() {
         let hint = match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if ask.access.credentials.is_none() => {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+                if ask.access.credentials.is_none() =>
+            {
                 "; it wants credentials"
             }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "; check the credentials",

@@ -82,9 +82,9 @@ pub async fn publish_bundles(
     // New Bundles first: a renamed path then finds its objects adopted before the old one goes.
     let mut deletes = Vec::with_capacity(plan.deletes.len());
     for name in &plan.deletes {
-        deletes.push(async move {
-            (name.clone(), delete_bundle(to.client, to.namespace, name).await)
-        });
+        deletes.push(
+            async move { (name.clone(), delete_bundle(to.client, to.namespace, name).await) },
+        );
     }
     let results: Vec<_> =
         futures::stream::iter(deletes).buffer_unordered(CONCURRENCY).collect().await;
@@ -152,11 +152,7 @@ fn apply_body(wanted: &WantedBundle, commit: &str) -> Value {
 
 /// Makes a Bundle of another writer (Rancher Fleet) ours: fields we do not want are removed and
 /// the old field managers forgotten, because an apply removes only what its own manager set.
-async fn take_over(
-    api: &Api<Bundle>,
-    wanted: &WantedBundle,
-    body: &Value,
-) -> Result<(), ApiError> {
+async fn take_over(api: &Api<Bundle>, wanted: &WantedBundle, body: &Value) -> Result<(), ApiError> {
     let name = wanted.name();
     let fail = |e| ApiError::new(format!("take over bundle {name}"), e);
     let live = api.get(name).await.map_err(fail)?;

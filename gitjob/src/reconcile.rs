@@ -51,7 +51,10 @@ impl Classify for ReconcileError {
 ///
 /// # Errors
 /// [`ReconcileError`]; its class decides when the pass is repeated.
-pub(crate) async fn reconcile(key: ObjectKey, ctx: Arc<Context>) -> Result<NextWake, ReconcileError> {
+pub(crate) async fn reconcile(
+    key: ObjectKey,
+    ctx: Arc<Context>,
+) -> Result<NextWake, ReconcileError> {
     let Some(repo) = ctx.repos.get(&key) else {
         if !ctx.repos.exists(&key) {
             ctx.memory.forget(&key);
@@ -198,9 +201,9 @@ impl Pass<'_> {
     fn open_hint(&self, head: &Result<CommitId, String>, known: &str) -> bool {
         self.ctx.memory.with(self.key, |memory| {
             let Some(hint) = memory.hint.as_mut().filter(|hint| hint.is_open) else { return false };
-            let is_seen = head.as_ref().is_ok_and(|head| {
-                head.as_str() == hint.commit || head.as_str() != known
-            });
+            let is_seen = head
+                .as_ref()
+                .is_ok_and(|head| head.as_str() == hint.commit || head.as_str() != known);
             if is_seen || hint.since.elapsed() > HINT_WINDOW {
                 hint.is_open = false;
                 if !is_seen {

@@ -47,7 +47,12 @@ pub(crate) async fn tell_rejection(
 }
 
 /// A build whose failures differ from those of the one before.
-pub(crate) async fn tell_failure(ctx: &Context, repo: &GitRepo, previous: &[String], now: &[String]) {
+pub(crate) async fn tell_failure(
+    ctx: &Context,
+    repo: &GitRepo,
+    previous: &[String],
+    now: &[String],
+) {
     let uid = repo.metadata.uid.as_deref().unwrap_or_default();
     if now.is_empty() {
         ctx.events.clear(uid, FAILED);

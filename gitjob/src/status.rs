@@ -162,23 +162,15 @@ fn say_notices(conditions: &mut Vec<Condition>, built: Option<&Built>, now: &str
             conditions.retain(|condition| condition.type_ != kind);
             continue;
         }
-        let state = ConditionState {
-            status: Some(true),
-            reason: "Found".to_owned(),
-            message: join(notes),
-        };
+        let state =
+            ConditionState { status: Some(true), reason: "Found".to_owned(), message: join(notes) };
         set_condition(conditions, kind, &state, now);
     }
 }
 
 /// Live findings 1 and 2: not ready while git or the build failed, nor for a new commit before
 /// its deployments are. The controller says `True`, once they are.
-fn say_ready(
-    conditions: &mut Vec<Condition>,
-    facts: &Facts,
-    failure: Option<String>,
-    now: &str,
-) {
+fn say_ready(conditions: &mut Vec<Condition>, facts: &Facts, failure: Option<String>, now: &str) {
     let said = find_condition(conditions, "Ready");
     let was_failure = said.is_some_and(|ready| ready.reason == "Error");
     let waiting = |built: &Built| {
@@ -194,7 +186,9 @@ fn say_ready(
         (None, Some(built)) if was_failure => {
             set_condition(conditions, "Ready", &waiting(built), now);
         }
-        (None, Some(built)) if built.changed_count > 0 && condition_is_true(conditions, "Ready") => {
+        (None, Some(built))
+            if built.changed_count > 0 && condition_is_true(conditions, "Ready") =>
+        {
             set_condition(conditions, "Ready", &waiting(built), now);
         }
         _ => {}

@@ -15,7 +15,9 @@ pub const DEFAULT_SECRET: &str = "gitcredential";
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
     /// A key is missing.
-    #[error("secret {secret} has no {wanted}; it needs the keys of a kubernetes.io/basic-auth secret")]
+    #[error(
+        "secret {secret} has no {wanted}; it needs the keys of a kubernetes.io/basic-auth secret"
+    )]
     Missing {
         /// Its name.
         secret: String,
@@ -31,7 +33,9 @@ pub enum AuthError {
         key: &'static str,
     },
     /// A kind of credential that is not served.
-    #[error("secret {secret} holds {what}, which is not served yet; use username and password (or a token)")]
+    #[error(
+        "secret {secret} holds {what}, which is not served yet; use username and password (or a token)"
+    )]
     NotServed {
         /// Its name.
         secret: String,

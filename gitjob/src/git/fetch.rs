@@ -39,11 +39,7 @@ pub struct FetchLimits {
 
 impl Default for FetchLimits {
     fn default() -> Self {
-        Self {
-            concurrency: 4,
-            timeout: Duration::from_secs(300),
-            bytes_max: 1024 * 1024 * 1024,
-        }
+        Self { concurrency: 4, timeout: Duration::from_secs(300), bytes_max: 1024 * 1024 * 1024 }
     }
 }
 

@@ -57,8 +57,12 @@ mod tests {
         body.extend_from_slice(b"0000");
         assert_eq!(body.starts_with(b"0014command=ls-refs\n"), true);
         let packets = lines(&body).unwrap();
-        let expected =
-            [Packet::Data(b"command=ls-refs"), Packet::Delimiter, Packet::Data(b"peel"), Packet::Flush];
+        let expected = [
+            Packet::Data(b"command=ls-refs"),
+            Packet::Delimiter,
+            Packet::Data(b"peel"),
+            Packet::Flush,
+        ];
         assert_eq!(packets, expected);
     }
 

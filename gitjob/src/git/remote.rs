@@ -214,7 +214,9 @@ async fn list_refs(remote: &Remote, names: &[String]) -> Result<Listing, GitErro
     if let Some(base) = known {
         match list_refs_2(remote, &base, names).await {
             Ok(listing) => return Ok(listing),
-            Err(error @ GitError::Net(NetError::Unreachable { .. } | NetError::TimedOut { .. })) => {
+            Err(
+                error @ GitError::Net(NetError::Unreachable { .. } | NetError::TimedOut { .. }),
+            ) => {
                 return Err(error);
             }
             // The server changed: get to know it again.
@@ -253,13 +255,13 @@ async fn advertise(remote: &Remote) -> Result<(Url, Advertised), GitError> {
     headers.insert(GIT_PROTOCOL, HeaderValue::from_static("version=2"));
     let reply = remote.link.fetcher.send(remote.ask(url, headers, None)).await;
     let reply = reply.map_err(|error| explain(remote, error))?;
-    let protocol =
-        |detail: String| GitError::Protocol { url: remote.redacted(), detail };
+    let protocol = |detail: String| GitError::Protocol { url: remote.redacted(), detail };
     let kind = reply.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     if !kind.starts_with(ADVERTISEMENT) {
         return Err(protocol(format!("it answers with {kind:?}")));
     }
-    let base = base_of(&reply).ok_or_else(|| protocol("it redirects to another path".to_owned()))?;
+    let base =
+        base_of(&reply).ok_or_else(|| protocol("it redirects to another path".to_owned()))?;
     let packets = packet::lines(&reply.body).map_err(protocol)?;
     let mut data = packets.iter().filter_map(|packet| match packet {
         Packet::Data(data) if !data.starts_with(b"# service=") => Some(*data),
@@ -286,11 +288,7 @@ fn listing_of(refs: impl Iterator<Item = (String, CommitId)>) -> Listing {
     refs.collect()
 }
 
-async fn list_refs_2(
-    remote: &Remote,
-    base: &Url,
-    names: &[String],
-) -> Result<Listing, GitError> {
+async fn list_refs_2(remote: &Remote, base: &Url, names: &[String]) -> Result<Listing, GitError> {
     let mut body = Vec::new();
     packet::push(&mut body, "command=ls-refs");
     packet::push(&mut body, concat!("agent=fleet/", env!("CARGO_PKG_VERSION")));
@@ -302,10 +300,7 @@ async fn list_refs_2(
     body.extend_from_slice(b"0000");
     let mut headers = HeaderMap::new();
     headers.insert(GIT_PROTOCOL, HeaderValue::from_static("version=2"));
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("application/x-git-upload-pack-request"),
-    );
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-git-upload-pack-request"));
     headers.insert(ACCEPT, HeaderValue::from_static("application/x-git-upload-pack-result"));
     // Credentials go to the configured origin only, also when the server moved its repositories.
     let moved = base.origin() != remote.url.origin();

@@ -103,7 +103,9 @@ pub enum Refusal {
         name: String,
     },
     /// Made by hand or by a tool.
-    #[error("bundle {name:?} exists and belongs to no GitRepo; delete it or change `name` in fleet.yaml")]
+    #[error(
+        "bundle {name:?} exists and belongs to no GitRepo; delete it or change `name` in fleet.yaml"
+    )]
     Foreign {
         /// Bundle.
         name: String,
@@ -239,7 +241,10 @@ mod tests {
         assert!(plan(&wanted, &there, true).writes.is_empty());
         there[7].digest = Some("old".to_owned());
         let plan = plan(&wanted, &there, true);
-        assert_eq!(plan.writes, [PlannedWrite { index: 7, uid: Some(String::new()), is_takeover: false }]);
+        assert_eq!(
+            plan.writes,
+            [PlannedWrite { index: 7, uid: Some(String::new()), is_takeover: false }]
+        );
         assert_eq!(plan.unchanged_count, 499);
     }
 
@@ -262,7 +267,10 @@ mod tests {
         );
         let orphan = KnownBundle { digest: None, ..known(&bundle, "gone") };
         let adopted = plan(&[bundle.clone()], &[orphan], true);
-        assert_eq!(adopted.writes, [PlannedWrite { index: 0, uid: Some(String::new()), is_takeover: true }]);
+        assert_eq!(
+            adopted.writes,
+            [PlannedWrite { index: 0, uid: Some(String::new()), is_takeover: true }]
+        );
         let foreign = KnownBundle { name: "web".into(), ..KnownBundle::default() };
         assert_eq!(plan(&[bundle], &[foreign], true).refusals.len(), 1);
     }

@@ -135,9 +135,7 @@ impl Rules {
         }
         match allowed.is_empty() {
             true => Ok(()),
-            false => {
-                Err(Violation::NotAllowed { field: "repo", value: repo.to_owned(), allowed })
-            }
+            false => Err(Violation::NotAllowed { field: "repo", value: repo.to_owned(), allowed }),
         }
     }
 }

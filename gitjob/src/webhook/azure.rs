@@ -15,7 +15,8 @@ pub(super) fn is_signed_with(secret: &SecretRef, headers: &HeaderMap) -> bool {
         .and_then(|text| text.strip_prefix("Basic "))
         .and_then(|text| STANDARD.decode(text.trim()).ok())
         .and_then(|bytes| String::from_utf8(bytes).ok());
-    let Some((username, password)) = decoded.as_deref().and_then(|text| text.split_once(':')) else {
+    let Some((username, password)) = decoded.as_deref().and_then(|text| text.split_once(':'))
+    else {
         return false;
     };
     // Both are compared whatever the first says.

@@ -170,7 +170,10 @@ async fn respond(
             true => text(401, "Webhook processing failed: wrong or missing signature\n"),
             false => text(
                 403,
-                format!("no webhook secret has the key {:?}: webhooks are closed\n", provider.key()),
+                format!(
+                    "no webhook secret has the key {:?}: webhooks are closed\n",
+                    provider.key()
+                ),
             ),
         };
     }

@@ -92,7 +92,8 @@ async fn one_bad_path_is_reported_and_holds_nothing_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_of_another_gitrepo_is_refused_naming_the_owner() {
     let Some(world) = World::start().await else { return };
-    let commit = world.git.commit(&[("a/m.yaml", Some(MAP)), ("a/fleet.yaml", Some("name: shared\n"))]);
+    let commit =
+        world.git.commit(&[("a/m.yaml", Some(MAP)), ("a/fleet.yaml", Some("name: shared\n"))]);
     world.git_repo("one", json!({"paths": ["a"]})).await;
     world.published("one", &commit).await;
     world.git_repo("two", json!({"paths": ["a"]})).await;

@@ -111,7 +111,8 @@ async fn what_is_missing_is_named() {
     let server = GitServer::start().await;
     server.commit(&[("x", Some("1"))]);
     let client = Client::new();
-    let error = |remote: Remote| async move { resolve_head(&remote).await.unwrap_err().to_string() };
+    let error =
+        |remote: Remote| async move { resolve_head(&remote).await.unwrap_err().to_string() };
     let access = Access::default;
     let repo = server.repo();
     let text = error(client.remote(&repo, branch("nope"), access())).await;

@@ -130,7 +130,9 @@ impl World {
     /// Waits until the GitRepo reports this commit as published.
     pub(crate) async fn published(&self, name: &str, commit: &str) -> GitRepo {
         self.until(name, |repo| {
-            repo.status.as_ref().is_some_and(|s| s.commit == commit && s.git_job_status == "Current")
+            repo.status
+                .as_ref()
+                .is_some_and(|s| s.commit == commit && s.git_job_status == "Current")
         })
         .await
     }
