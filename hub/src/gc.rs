@@ -82,7 +82,7 @@ pub(crate) fn start(server: &Arc<Server>) {
 
 impl Server {
     /// Queues what a change of one object means for others. Called after every commit.
-    pub(crate) fn after_write(&self, key: &Key, object: &Value, gone: bool) {
+    pub(crate) fn after_write(self: &Arc<Self>, key: &Key, object: &Value, gone: bool) {
         if &*key.resource == CRDS {
             self.refresh_registry();
         }
@@ -94,6 +94,7 @@ impl Server {
             self.after_deletion(key, object);
             return;
         }
+        self.simulate(key, object);
         let deleting = meta::is_deleting(object);
         if deleting
             && (meta::has_finalizer(object, FOREGROUND) || meta::has_finalizer(object, ORPHAN))
@@ -149,7 +150,7 @@ impl Server {
     }
 
     /// After a restart: everything that was being deleted.
-    fn queue_unfinished(&self) {
+    fn queue_unfinished(self: &Arc<Self>) {
         let kinds: Vec<Arc<Kind>> = self.registry().all().collect();
         for kind in kinds {
             let scope = Scope { resource: kind.resource.clone(), namespace: None };

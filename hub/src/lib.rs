@@ -26,6 +26,7 @@ mod rules;
 mod schema;
 mod selector;
 mod server;
+mod simulate;
 mod store;
 mod strategy;
 mod table;
@@ -46,6 +47,7 @@ pub use authority::{AuthorityError, ClientIdentity, write_private};
 pub use body::HubBody;
 pub use listen::{ListenError, Listening};
 pub use meta::Clock;
+pub use simulate::Simulation;
 pub use store::StoreError;
 
 use error::ApiError;
@@ -65,6 +67,8 @@ pub struct Options {
     pub clock: Option<Clock>,
     /// How many past events watches can resume from; 0 means 10,000.
     pub history_count: usize,
+    /// Workloads become ready by themselves; `None` only stores them.
+    pub simulation: Option<Simulation>,
 }
 
 /// Who asks. In a request's extensions; without it an in-process caller is an administrator.
@@ -127,7 +131,7 @@ impl Hub {
         };
         let world = meta::World::new(options.clock.clone(), options.seed);
         let authority = authority::Authority::open(options.data.as_deref())?;
-        Ok(Hub { server: Arc::new(Server::new(store, world, authority)) })
+        Ok(Hub { server: Arc::new(Server::new(store, world, authority, options.simulation)) })
     }
 
     /// The certificate of the hub's CA, PEM.

@@ -92,10 +92,6 @@ impl Kind {
         matches!(self.source, Source::Custom { .. })
     }
 
-    pub(crate) fn is(&self, group: &str, plural: &str) -> bool {
-        self.group == group && self.plural == plural
-    }
-
     pub(crate) fn is_crd(&self) -> bool {
         &*self.resource == CRDS
     }

@@ -20,6 +20,7 @@ use crate::meta::World;
 use crate::registry::{CRDS, Kind, Registry};
 use crate::route::{Query, ResourcePath, Route};
 use crate::selector::Selector;
+use crate::simulate::Simulation;
 use crate::store::{Key, Scope, Store};
 use crate::{User, builtin, discovery, verbs};
 
@@ -36,6 +37,7 @@ pub(crate) struct Server {
     pub(crate) authority: Authority,
     pub(crate) tokens: Tokens,
     pub(crate) rbac: RwLock<Rbac>,
+    pub(crate) simulation: Option<Simulation>,
 }
 
 /// One request on a resource, everything read and checked that needs no store.
@@ -125,11 +127,17 @@ impl Call {
 }
 
 impl Server {
-    pub(crate) fn new(store: Store, world: World, authority: Authority) -> Server {
+    pub(crate) fn new(
+        store: Store,
+        world: World,
+        authority: Authority,
+        simulation: Option<Simulation>,
+    ) -> Server {
         let server = Server {
             tokens: Tokens::new(&authority.token_key),
             authority,
             rbac: RwLock::default(),
+            simulation,
             store,
             world,
             registry: RwLock::default(),

@@ -135,7 +135,14 @@ pub(crate) async fn create(
         let message = "resourceVersion should not be set on objects to be created";
         return Err(ApiError::internal(message));
     }
-    let warnings = normalise(kind, &mut object, how)?;
+    let mut warnings = normalise(kind, &mut object, how)?;
+    if kind.is_crd() {
+        warnings.extend(
+            crate::rules::unknown(&object["spec"]["versions"])
+                .into_iter()
+                .map(|rule| format!("this server does not evaluate the validation rule {rule:?}")),
+        );
+    }
     let generated = meta::text(&object, "name").is_empty();
     if generated {
         strategy::generate_name(kind, &mut object, &server.world)?;

@@ -4,4 +4,5 @@ mod access;
 mod client;
 mod durable;
 mod life;
+mod simulation;
 mod support;
