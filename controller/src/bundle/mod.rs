@@ -1,0 +1,97 @@
+//! Bundles: from files and targets to one BundleDeployment per cluster.
+//!
+//! Owns the order observe → decide → write. The decisions themselves are `bundle_format`'s. Start
+//! at [`reconcile_bundle`].
+
+pub mod apply;
+pub mod memory;
+pub mod observe;
+pub mod plan;
+
+use bundle_format::api::{Bundle, BundleStatus};
+use bundle_format::options::{Resolver, Target};
+use bundle_format::placement::{PlacementPolicy, place_targets};
+use bundle_format::rollout::plan_rollout;
+use bundle_format::target::match_targets;
+use jiff::Timestamp;
+use kube::core::PartialObjectMeta;
+use kube::{Api, ResourceExt};
+use runtime::status::{StatusWrite, patch_status};
+use runtime::{NextWake, ObjectKey, chain};
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::registration::token::wake_at;
+use crate::stores::KnownBundle;
+pub use apply::apply_rollout;
+pub use observe::{BundleWorld, observe_bundle};
+
+/// Brings one Bundle and its BundleDeployments where they shall be.
+pub async fn reconcile_bundle(ctx: &Context, key: &ObjectKey) -> Result<NextWake, Error> {
+    let Some(known) = ctx.stores.bundles.get(key) else { return Ok(NextWake::OnChange) };
+    if known.bundle.metadata.deletion_timestamp.is_some() {
+        return apply::finalize_bundle(ctx, &known).await;
+    }
+    apply::ensure_finalizer(ctx, &known).await?;
+    match roll_out(ctx, &known).await {
+        Ok((status, next_wake)) => {
+            write_status(ctx, &known, &status).await?;
+            Ok(next_wake.map_or(NextWake::OnChange, |at| wake_at(at, ctx.now())))
+        }
+        Err(error @ Error::User { .. }) => {
+            let message = match &error {
+                Error::User { detail, .. } => detail.clone(),
+                other => chain(other),
+            };
+            let status = plan::status::failed_status(&known, &message, &ctx.now_text());
+            write_status(ctx, &known, &status).await?;
+            Err(error)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Decides and writes; returns what the Bundle says afterwards, and when to look again.
+async fn roll_out(
+    ctx: &Context,
+    known: &KnownBundle,
+) -> Result<(BundleStatus, Option<Timestamp>), Error> {
+    let key = ObjectKey::of_meta(&known.bundle.metadata);
+    let user = |detail: String| Error::User { object: format!("bundle {key}"), detail };
+    let world = observe_bundle(&ctx.stores, known).map_err(|error| user(chain(&error)))?;
+    let matches = match_targets(&world.bundle.spec, &world.clusters)
+        .map_err(|error| user(format!("targeting error: {}", chain(&error))))?;
+    let placed = place_targets(&PlacementPolicy::default(), matches);
+    let mut resolver = Resolver::new(&world.bundle, &known.content, world.rules.clone());
+    let mut targets: Vec<Target<'_>> = Vec::with_capacity(placed.len());
+    for placed in &placed {
+        let target = resolver.resolve(&placed.matched).map_err(|error| user(chain(&error)))?;
+        let deployment = world.deployment_of(target.cluster);
+        targets.push(target.with_deployment(deployment));
+    }
+    let strategy = world.bundle.spec.rollout_strategy.clone().unwrap_or_default();
+    let plan = plan_rollout(&strategy, &targets, ctx.now()).map_err(|error| user(chain(&error)))?;
+    let writes =
+        plan::deployments::plan_deployments(&world.bundle, &targets, &plan, &world.deployments);
+    apply_rollout(ctx, known, &targets, writes).await?;
+    apply::delete_orphans(ctx, &world, &targets).await?;
+    let after = observe::deployments_of(&ctx.stores, &key);
+    let status = plan::status::plan_status(known, &targets, &plan, &after, &ctx.now_text());
+    Ok((status, plan.next_wake))
+}
+
+async fn write_status(
+    ctx: &Context,
+    known: &KnownBundle,
+    after: &BundleStatus,
+) -> Result<(), Error> {
+    let bundle = &known.bundle;
+    let before = serde_json::to_value(&bundle.status).unwrap_or_default();
+    let after = serde_json::to_value(after).unwrap_or_default();
+    let name = bundle.name_any();
+    let api: Api<PartialObjectMeta<Bundle>> =
+        Api::namespaced(ctx.client.clone(), &bundle.namespace().unwrap_or_default());
+    let write = StatusWrite { name: &name, resource_version: None, noise: &[] };
+    patch_status(&api, &write, &before, &after).await?;
+    Ok(())
+}

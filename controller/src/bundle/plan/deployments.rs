@@ -1,0 +1,204 @@
+//! The BundleDeployments of a Bundle as they shall be after this pass.
+//!
+//! Owns how a rollout step becomes labels, spec and values of one object. Pure. Start at
+//! [`plan_deployments`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bundle_format::api::{
+    Bundle, BundleDeployment, BundleDeploymentOptions, BundleDeploymentSpec, labels,
+};
+use bundle_format::content::{deployment_values_hash, values_document};
+use bundle_format::options::{Target, add_namespace_metadata};
+use bundle_format::rollout::{RolloutPlan, Step};
+use bundle_format::target::ClusterView;
+use kube::ResourceExt;
+use runtime::ObjectKey;
+
+/// One BundleDeployment that has to be written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeploymentWrite {
+    /// Which.
+    pub key: ObjectKey,
+    /// What is there now; `None` when it has to be created.
+    pub old: Option<Arc<BundleDeployment>>,
+    /// The labels it shall have.
+    pub labels: BTreeMap<String, String>,
+    /// The spec it shall have. `values_hash` is that of `values`.
+    pub spec: BundleDeploymentSpec,
+    /// The values it shall have.
+    pub values: ValuesWrite,
+    /// The spec or the labels differ from what is there.
+    pub differs: bool,
+}
+
+/// What becomes of the Secret with the values of a BundleDeployment.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ValuesWrite {
+    /// There are none.
+    None,
+    /// These, staged and promoted.
+    Both(Vec<u8>),
+    /// These are staged; what is promoted stays as it is in the Secret.
+    Staged(Vec<u8>),
+}
+
+/// The BundleDeployments that have to change, one per target that needs it.
+///
+/// `existing` are those of the Bundle by namespace.
+pub fn plan_deployments(
+    bundle: &Bundle,
+    targets: &[Target<'_>],
+    plan: &RolloutPlan,
+    existing: &BTreeMap<String, Arc<BundleDeployment>>,
+) -> Vec<DeploymentWrite> {
+    let shared = SharedParts::of(bundle);
+    let planned = targets.iter().zip(&plan.steps).filter_map(|(target, step)| {
+        let namespace = target.cluster.cluster_namespace.as_deref()?;
+        let old = existing.get(namespace);
+        if old.is_none() && !step.create {
+            return None;
+        }
+        Some(plan_one(&shared, bundle, target, (namespace, old, step)))
+    });
+    planned.filter(|write| write.differs || write.values != ValuesWrite::None).collect()
+}
+
+/// What all BundleDeployments of a Bundle have in common.
+struct SharedParts {
+    labels: BTreeMap<String, String>,
+    name: String,
+}
+
+impl SharedParts {
+    fn of(bundle: &Bundle) -> Self {
+        let name = bundle.name_any();
+        let mut common: BTreeMap<String, String> = bundle
+            .labels()
+            .iter()
+            .filter(|(key, _)| is_inherited(key))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        common.insert(labels::BUNDLE_NAME.into(), name.clone());
+        common.insert(labels::BUNDLE_NAMESPACE.into(), bundle.namespace().unwrap_or_default());
+        common.insert(labels::MANAGED.into(), "true".into());
+        Self { labels: common, name }
+    }
+}
+
+/// A Bundle's labels that its deployments get: the user's, and those of Fleet itself.
+fn is_inherited(key: &str) -> bool {
+    let domain = key.split_once('/').map_or("", |(domain, _)| domain);
+    domain == labels::GROUP || !(labels::is_cattle_key(key) || domain == "kubectl.kubernetes.io")
+}
+
+fn plan_one(
+    shared: &SharedParts,
+    bundle: &Bundle,
+    target: &Target<'_>,
+    (namespace, old, step): (&str, Option<&Arc<BundleDeployment>>, &Step),
+) -> DeploymentWrite {
+    let mut labels = shared.labels.clone();
+    labels.extend(cluster_labels(target.cluster));
+    if bundle.spec.helm_op_options.is_none() {
+        labels.insert(labels::CONTENT_NAME.into(), target.deployment_id.content.to_string());
+    }
+    let held = old.map(|old| old.spec.clone()).unwrap_or_default();
+    let mut spec = BundleDeploymentSpec {
+        paused: target.is_paused,
+        off_schedule: target.cluster.is_off_schedule,
+        depends_on: bundle.spec.depends_on.clone(),
+        correct_drift: target.options.correct_drift.clone(),
+        helm_chart_options: bundle.spec.helm_op_options.clone(),
+        oci_contents: false,
+        waiting_for_values: false,
+        ..held
+    };
+    let values = move_versions(&mut spec, bundle, target, step);
+    let differs = old.is_none_or(|old| old.spec != spec || *old.labels() != labels);
+    DeploymentWrite {
+        key: ObjectKey::new(namespace, &shared.name),
+        old: old.cloned(),
+        labels,
+        spec,
+        values,
+        differs,
+    }
+}
+
+fn cluster_labels(cluster: &ClusterView) -> [(String, String); 2] {
+    [
+        (labels::CLUSTER.into(), cluster.name.clone()),
+        (labels::CLUSTER_NAMESPACE.into(), cluster.namespace.clone()),
+    ]
+}
+
+/// Stages and promotes as the step says, and takes the values out of the options.
+fn move_versions(
+    spec: &mut BundleDeploymentSpec,
+    bundle: &Bundle,
+    target: &Target<'_>,
+    step: &Step,
+) -> ValuesWrite {
+    if step.sync_diff {
+        spec.options.diff.clone_from(&target.options.diff);
+        spec.staged_options.diff.clone_from(&target.options.diff);
+    }
+    if !step.stage {
+        return ValuesWrite::None;
+    }
+    let document = target.options.values().map(values_document);
+    spec.staged_options = stored_options(&target.options, bundle);
+    spec.staged_deployment_id = target.deployment_id.to_string();
+    let runs = step.promote || spec.deployment_id == spec.staged_deployment_id;
+    if step.promote {
+        spec.deployment_id.clone_from(&spec.staged_deployment_id);
+    }
+    if runs {
+        spec.options.clone_from(&spec.staged_options);
+    }
+    match (runs, document) {
+        (true, Some(values)) => {
+            spec.values_hash = deployment_values_hash(&values, &values);
+            ValuesWrite::Both(values)
+        }
+        (true, None) => {
+            spec.values_hash.clear();
+            ValuesWrite::None
+        }
+        // Their hash depends on what is promoted, which only the Secret knows.
+        (false, Some(staged)) => ValuesWrite::Staged(staged),
+        (false, None) if spec.values_hash.is_empty() => ValuesWrite::None,
+        (false, None) => ValuesWrite::Staged(Vec::new()),
+    }
+}
+
+/// The options as they stand in the object: without values, with the namespace's labels.
+fn stored_options(options: &BundleDeploymentOptions, bundle: &Bundle) -> BundleDeploymentOptions {
+    let mut stored = options.clone();
+    if let Some(helm) = &mut stored.helm {
+        helm.values = None;
+    }
+    add_namespace_metadata(&mut stored, &bundle.spec.targets);
+    stored
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_users_labels_reach_the_deployment_and_ranchers_do_not() {
+        for (key, inherited) in [
+            ("team", true),
+            ("fleet.cattle.io/commit", true),
+            ("example.com/x", true),
+            ("management.cattle.io/x", false),
+            ("objectset.rio.cattle.io/hash", false),
+            ("kubectl.kubernetes.io/x", false),
+        ] {
+            assert_eq!(is_inherited(key), inherited, "{key}");
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Local copies of everything the controller reads, and how to find things in them.
+//!
+//! Owns the watches, their indexes and what is kept of each object. Knows nothing of decisions.
+//! Start at [`Stores`].
+
+use std::borrow::Cow;
+
+use bundle_format::api::{
+    Bundle, BundleDeployment, BundleNamespaceMapping, Cluster, ClusterGroup, ClusterRegistration,
+    ClusterRegistrationToken, Content, GitRepo, GitRepoRestriction, Policy, labels, names,
+};
+use bundle_format::content::{ContentId, Manifest};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
+use kube::Client;
+use kube::Resource;
+use kube::api::ObjectMeta;
+use kube::core::PartialObjectMeta;
+use runtime::cache::CacheBuilder;
+use runtime::{Cache, ObjectKey};
+use serde::{Deserialize, Deserializer};
+
+/// Index of BundleDeployments by `<namespace>/<name>` of their Bundle.
+pub const BY_BUNDLE: &str = "bundle";
+/// Index of Bundles and BundleDeployments by `<namespace>/<name>` of their GitRepo.
+pub const BY_REPO: &str = "repo";
+/// Index of Bundles and BundleDeployments by the Content they need.
+pub const BY_CONTENT: &str = "content";
+/// Index of Clusters by `<namespace>/<clientID>`.
+pub const BY_CLIENT_ID: &str = "client-id";
+/// Index of Clusters by the namespace of their BundleDeployments.
+pub const BY_CLUSTER_NAMESPACE: &str = "cluster-namespace";
+
+/// A Bundle whose files were replaced by their identity as soon as they were read: they are big,
+/// and only needed once per version.
+#[derive(Clone, Debug)]
+pub struct KnownBundle {
+    /// The Bundle, without `spec.resources`.
+    pub bundle: Bundle,
+    /// Name of the Content that holds the files.
+    pub content: ContentId,
+    /// sha256 of the files as one manifest.
+    pub sha256: String,
+}
+
+impl<'de> Deserialize<'de> for KnownBundle {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut bundle = Bundle::deserialize(deserializer)?;
+        let manifest = Manifest { resources: std::mem::take(&mut bundle.spec.resources) };
+        let sha256 = names::sha256_hex(manifest.to_json().as_bytes());
+        let content = match (&bundle.spec.helm_op_options, bundle.spec.contents_id.as_str()) {
+            (None, "") => ContentId::of_digest(&sha256),
+            (_, id) => ContentId::recorded(id),
+        };
+        Ok(Self { bundle, content, sha256 })
+    }
+}
+
+impl Resource for KnownBundle {
+    type DynamicType = ();
+    type Scope = <Bundle as Resource>::Scope;
+
+    fn kind(dt: &()) -> Cow<'_, str> {
+        Bundle::kind(dt)
+    }
+    fn group(dt: &()) -> Cow<'_, str> {
+        Bundle::group(dt)
+    }
+    fn version(dt: &()) -> Cow<'_, str> {
+        Bundle::version(dt)
+    }
+    fn plural(dt: &()) -> Cow<'_, str> {
+        Bundle::plural(dt)
+    }
+    fn meta(&self) -> &ObjectMeta {
+        &self.bundle.metadata
+    }
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.bundle.metadata
+    }
+}
+
+/// All local copies.
+pub struct Stores {
+    /// ConfigMap `fleet-controller` alone.
+    pub config: Cache<ConfigMap>,
+    /// Namespaces, metadata only.
+    pub namespaces: Cache<PartialObjectMeta<Namespace>>,
+    /// Clusters.
+    pub clusters: Cache<Cluster>,
+    /// ClusterGroups.
+    pub groups: Cache<ClusterGroup>,
+    /// BundleNamespaceMappings.
+    pub mappings: Cache<BundleNamespaceMapping>,
+    /// Bundles without their files.
+    pub bundles: Cache<KnownBundle>,
+    /// BundleDeployments.
+    pub deployments: Cache<BundleDeployment>,
+    /// GitRepos.
+    pub git_repos: Cache<GitRepo>,
+    /// GitRepoRestrictions.
+    pub restrictions: Cache<GitRepoRestriction>,
+    /// Policies.
+    pub policies: Cache<Policy>,
+    /// Contents, metadata only.
+    pub contents: Cache<PartialObjectMeta<Content>>,
+    /// ClusterRegistrationTokens.
+    pub tokens: Cache<ClusterRegistrationToken>,
+    /// ClusterRegistrations.
+    pub registrations: Cache<ClusterRegistration>,
+    /// Secrets with the values of Bundles.
+    pub bundle_values: Cache<Secret>,
+    /// Secrets with the values of BundleDeployments, metadata only.
+    pub deployment_values: Cache<PartialObjectMeta<Secret>>,
+    /// Secrets that wait for an agent to fetch its credential, metadata only.
+    pub credentials: Cache<PartialObjectMeta<Secret>>,
+}
+
+impl Stores {
+    /// Starts all watches.
+    pub fn start(client: &Client, system_namespace: &str) -> Self {
+        let registration_namespace = labels::registration_namespace(system_namespace);
+        Self {
+            config: CacheBuilder::new(client.clone())
+                .namespace(system_namespace)
+                .fields(&format!("metadata.name={}", labels::CONTROLLER_CONFIG_NAME))
+                .start(),
+            namespaces: CacheBuilder::new(client.clone()).metadata_only().start(),
+            clusters: clusters(client),
+            groups: CacheBuilder::new(client.clone()).start(),
+            mappings: CacheBuilder::new(client.clone()).start(),
+            bundles: bundles(client),
+            deployments: deployments(client),
+            git_repos: CacheBuilder::new(client.clone()).start(),
+            restrictions: CacheBuilder::new(client.clone()).start(),
+            policies: CacheBuilder::new(client.clone()).start(),
+            contents: CacheBuilder::new(client.clone()).metadata_only().start(),
+            tokens: CacheBuilder::new(client.clone()).start(),
+            registrations: CacheBuilder::new(client.clone()).start(),
+            bundle_values: CacheBuilder::new(client.clone())
+                .fields(&format!("type={}", labels::BUNDLE_VALUES_TYPE))
+                .start(),
+            deployment_values: CacheBuilder::new(client.clone())
+                .fields(&format!("type={}", labels::BUNDLE_DEPLOYMENT_VALUES_TYPE))
+                .metadata_only()
+                .start(),
+            credentials: CacheBuilder::new(client.clone())
+                .namespace(registration_namespace)
+                .fields(&format!("type={}", labels::AGENT_CREDENTIAL_TYPE))
+                .metadata_only()
+                .start(),
+        }
+    }
+
+    /// Waits until every copy is complete: before that, absence proves nothing.
+    pub async fn synced(&self) {
+        self.config.synced().await;
+        self.namespaces.synced().await;
+        self.clusters.synced().await;
+        self.groups.synced().await;
+        self.mappings.synced().await;
+        self.bundles.synced().await;
+        self.deployments.synced().await;
+        self.git_repos.synced().await;
+        self.restrictions.synced().await;
+        self.policies.synced().await;
+        self.contents.synced().await;
+        self.tokens.synced().await;
+        self.registrations.synced().await;
+        self.bundle_values.synced().await;
+        self.deployment_values.synced().await;
+        self.credentials.synced().await;
+    }
+
+    /// The Cluster whose BundleDeployments live in a namespace.
+    pub fn cluster_of_namespace(&self, namespace: &str) -> Option<std::sync::Arc<Cluster>> {
+        self.clusters.by_index(BY_CLUSTER_NAMESPACE, namespace).into_iter().next()
+    }
+}
+
+fn clusters(client: &Client) -> Cache<Cluster> {
+    CacheBuilder::new(client.clone())
+        .index(BY_CLIENT_ID, |cluster: &Cluster| {
+            let namespace = cluster.metadata.namespace.as_deref().unwrap_or_default();
+            match cluster.spec.client_id.as_str() {
+                "" => Vec::new(),
+                id => vec![format!("{namespace}/{id}")],
+            }
+        })
+        .index(BY_CLUSTER_NAMESPACE, |cluster: &Cluster| {
+            cluster.cluster_namespace().map(str::to_owned).into_iter().collect()
+        })
+        .start()
+}
+
+fn bundles(client: &Client) -> Cache<KnownBundle> {
+    CacheBuilder::new(client.clone())
+        .index(BY_REPO, |known: &KnownBundle| {
+            let namespace = known.bundle.metadata.namespace.as_deref().unwrap_or_default();
+            let repo = label(&known.bundle.metadata, labels::REPO_NAME);
+            repo.map(|repo| format!("{namespace}/{repo}")).into_iter().collect()
+        })
+        .index(BY_CONTENT, |known: &KnownBundle| vec![known.content.to_string()])
+        .start()
+}
+
+fn deployments(client: &Client) -> Cache<BundleDeployment> {
+    CacheBuilder::new(client.clone())
+        .index(BY_BUNDLE, |deployment: &BundleDeployment| {
+            bundle_of(&deployment.metadata).map(|key| key.to_string()).into_iter().collect()
+        })
+        .index(BY_REPO, |deployment: &BundleDeployment| {
+            repo_of(&deployment.metadata).map(|key| key.to_string()).into_iter().collect()
+        })
+        .index(BY_CONTENT, |deployment: &BundleDeployment| {
+            contents_of(deployment).map(str::to_owned).collect()
+        })
+        .start()
+}
+
+/// The value of a label.
+pub fn label<'a>(meta: &'a ObjectMeta, key: &str) -> Option<&'a str> {
+    meta.labels.as_ref()?.get(key).map(String::as_str)
+}
+
+/// The value of an annotation.
+pub fn annotation<'a>(meta: &'a ObjectMeta, key: &str) -> Option<&'a str> {
+    meta.annotations.as_ref()?.get(key).map(String::as_str)
+}
+
+/// The Bundle a BundleDeployment says it belongs to.
+pub fn bundle_of(meta: &ObjectMeta) -> Option<ObjectKey> {
+    Some(ObjectKey::new(label(meta, labels::BUNDLE_NAMESPACE)?, label(meta, labels::BUNDLE_NAME)?))
+}
+
+/// The GitRepo a BundleDeployment says it comes from.
+pub fn repo_of(meta: &ObjectMeta) -> Option<ObjectKey> {
+    Some(ObjectKey::new(label(meta, labels::BUNDLE_NAMESPACE)?, label(meta, labels::REPO_NAME)?))
+}
+
+/// The Contents a BundleDeployment needs: that of the version to run and that of the staged one.
+pub fn contents_of(deployment: &BundleDeployment) -> impl Iterator<Item = &str> {
+    let content = |id: &str| id.split_once(':').map_or(0, |(content, _)| content.len());
+    let (run, staged) = (&deployment.spec.deployment_id, &deployment.spec.staged_deployment_id);
+    [&run[..content(run)], &staged[..content(staged)]].into_iter().filter(|id| !id.is_empty())
+}

@@ -1,0 +1,294 @@
+//! Which change wakes which pass.
+//!
+//! Owns the arrows between kinds. Decides nothing else. Start at [`connect`].
+//!
+//! A change of status wakes only those who add it up, after a short delay: a thousand reports are
+//! one pass. A change of spec wakes at once.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bundle_format::api::{BundleDeployment, Cluster, labels};
+use kube::ResourceExt;
+use kube::api::ObjectMeta;
+use runtime::{Change, ObjectKey};
+
+use crate::config::HubConfig;
+use crate::content_gc::COUNT_DELAY;
+use crate::context::{Context, Orphan};
+use crate::stores::{KnownBundle, bundle_of, contents_of, repo_of};
+
+/// Delay of a Bundle's pass after its deployments reported something.
+const BUNDLE_DELAY: Duration = Duration::from_millis(50);
+/// Delay of passes that add up many objects.
+const SUMMARY_DELAY: Duration = Duration::from_millis(250);
+/// Delay of a group's pass: it adds up whole clusters.
+const GROUP_DELAY: Duration = Duration::from_millis(500);
+
+/// Connects the caches with the queues. Objects that exist already count as changes.
+pub(crate) fn connect(ctx: &Arc<Context>) {
+    connect_config(ctx);
+    connect_clusters(ctx);
+    connect_targeting(ctx);
+    connect_bundles(ctx);
+    connect_deployments(ctx);
+    connect_registration(ctx);
+    ctx.queues.orphans.add(Orphan::Access);
+}
+
+fn connect_config(ctx: &Arc<Context>) {
+    let weak = Arc::downgrade(ctx);
+    ctx.stores.config.subscribe(move |change| {
+        let (Some(ctx), Some(map)) = (weak.upgrade(), &change.new) else { return };
+        let text = map.data.as_ref().and_then(|data| data.get(labels::CONFIG_KEY));
+        match text.map(|text| HubConfig::parse(text)).transpose() {
+            Ok(config) => {
+                if ctx.set_hub(config.unwrap_or_default()) {
+                    wake_all_clusters(&ctx);
+                }
+            }
+            Err(error) => tracing::error!(%error, "keeping the settings that were read last"),
+        }
+        ctx.queues.hub.add(());
+    });
+    // Also without a ConfigMap: then the defaults hold.
+    ctx.queues.hub.add(());
+}
+
+fn wake_all_clusters(ctx: &Context) {
+    for cluster in ctx.stores.clusters.list() {
+        ctx.queues.clusters.add(ObjectKey::of_meta(&cluster.metadata));
+    }
+    for token in ctx.stores.tokens.list() {
+        ctx.queues.tokens.add(ObjectKey::of_meta(&token.metadata));
+    }
+}
+
+fn connect_clusters(ctx: &Arc<Context>) {
+    let weak = Arc::downgrade(ctx);
+    ctx.stores.clusters.subscribe(move |change| {
+        let Some(ctx) = weak.upgrade() else { return };
+        let namespace = change.key.namespace.as_str();
+        ctx.queues.clusters.add_after(change.key.clone(), own_delay(change));
+        for group in ctx.stores.groups.list_in(namespace) {
+            ctx.queues.groups.add_after(ObjectKey::of_meta(&group.metadata), GROUP_DELAY);
+        }
+        if targeting_changed(change) {
+            wake_bundles_for(&ctx, namespace);
+            for request in ctx.stores.registrations.list_in(namespace) {
+                if !request.status.as_ref().is_some_and(|status| status.granted) {
+                    ctx.queues.registrations.add(ObjectKey::of_meta(&request.metadata));
+                }
+            }
+        }
+        if let (Some(old), None) = (&change.old, &change.new)
+            && let Some(home) = old.cluster_namespace()
+        {
+            ctx.queues.orphans.add(Orphan::Namespace(home.to_owned()));
+        }
+    });
+    let weak = Arc::downgrade(ctx);
+    ctx.stores.namespaces.subscribe(move |change| {
+        let Some(ctx) = weak.upgrade() else { return };
+        ctx.queues.orphans.add(Orphan::Namespace(change.key.name.clone()));
+        if let Some(cluster) = ctx.stores.cluster_of_namespace(&change.key.name)
+            && change.new.is_none()
+        {
+            ctx.queues.clusters.add(ObjectKey::of_meta(&cluster.metadata));
+        }
+    });
+}
+
+/// A pass after our own write of a status finds nothing to do: it can wait.
+fn own_delay(change: &Change<Cluster>) -> Duration {
+    match (&change.old, &change.new) {
+        (Some(old), Some(new)) if is_same_wish(&old.metadata, &new.metadata) => SUMMARY_DELAY,
+        _ => Duration::ZERO,
+    }
+}
+
+/// Whether two states of an object differ in nothing that a person or another process asked for.
+fn is_same_wish(old: &ObjectMeta, new: &ObjectMeta) -> bool {
+    old.generation == new.generation
+        && old.labels == new.labels
+        && old.annotations == new.annotations
+        && old.deletion_timestamp == new.deletion_timestamp
+}
+
+/// Whether bundles may have to go elsewhere, or render otherwise, because of a Cluster's change.
+fn targeting_changed(change: &Change<Cluster>) -> bool {
+    let (Some(old), Some(new)) = (&change.old, &change.new) else { return true };
+    let schedule = |cluster: &Cluster| {
+        cluster.status.as_ref().map(|status| (status.scheduled, status.active_schedule))
+    };
+    !is_same_wish(&old.metadata, &new.metadata)
+        || old.cluster_namespace() != new.cluster_namespace()
+        || schedule(old) != schedule(new)
+}
+
+/// Wakes the Bundles that may go to clusters of a namespace: its own, and those mapped to it.
+fn wake_bundles_for(ctx: &Context, namespace: &str) {
+    let mut homes = BTreeSet::from([namespace.to_owned()]);
+    homes.extend(ctx.stores.mappings.list().iter().filter_map(|mapping| mapping.namespace()));
+    for home in homes {
+        for known in ctx.stores.bundles.list_in(&home) {
+            ctx.queues.bundles.add_after(ObjectKey::of_meta(&known.bundle.metadata), BUNDLE_DELAY);
+        }
+    }
+}
+
+fn connect_targeting(ctx: &Arc<Context>) {
+    let weak = Arc::downgrade(ctx);
+    ctx.stores.groups.subscribe(move |change| {
+        let Some(ctx) = weak.upgrade() else { return };
+        if let (Some(old), Some(new)) = (&change.old, &change.new)
+            && is_same_wish(&old.metadata, &new.metadata)
+        {
+            return;
+        }
+        ctx.queues.groups.add(change.key.clone());
+        wake_bundles_for(&ctx, &change.key.namespace);
+    });
+    let weak = Arc::downgrade(ctx);
+    ctx.stores.mappings.subscribe(move |change| {
+        if let Some(ctx) = weak.upgrade() {
+            wake_bundles_for(&ctx, &change.key.namespace);
+        }
+    });
+    let weak = Arc::downgrade(ctx);
+    ctx.stores.policies.subscribe(move |change| {
+        if let Some(ctx) = weak.upgrade() {
+            wake_bundles_for(&ctx, &change.key.namespace);
+        }
+    });
+    let weak = Arc::downgrade(ctx);
+    ctx.stores.restrictions.subscribe(move |change| {
+        if let Some(ctx) = weak.upgrade() {
+            wake_bundles_for(&ctx, &change.key.namespace);
+        }
+    });
+}
+
+fn connect_bundles(ctx: &Arc<Context>) {
+    let weak = Arc::downgrade(ctx);
+    ctx.stores.bundles.subscribe(move |change| {
+        let Some(ctx) = weak.upgrade() else { return };
+        let own_write = matches!((&change.old, &change.new), (Some(old), Some(new))
+            if is_same_wish(&old.bundle.metadata, &new.bundle.metadata));
+        if !own_write {
+            ctx.queues.bundles.add(change.key.clone());
+        }
+        for known in [&change.old, &change.new].into_iter().flatten() {
+            wake_repo_of_bundle(&ctx, known);
+            ctx.queues
+                .contents
+                .add_after(ObjectKey::cluster_scoped(known.content.to_string()), COUNT_DELAY);
+        }
+    });
+    let weak = Arc::downgrade(ctx);
+    ctx.stores.bundle_values.subscribe(move |change| {
+        if let Some(ctx) = weak.upgrade() {
+            ctx.queues.bundles.add(change.key.clone());
+        }
+    });
+    let weak = Arc::downgrade(ctx);
+    ctx.stores.git_repos.subscribe(move |change| {
+        if let Some(ctx) = weak.upgrade() {
+            ctx.queues.git_repos.add_after(change.key.clone(), BUNDLE_DELAY);
+        }
+    });
+    let weak = Arc::downgrade(ctx);
+    ctx.stores.contents.subscribe(move |change| {
+        if let (Some(ctx), Some(_)) = (weak.upgrade(), &change.new) {
+            ctx.queues.contents.add_after(change.key.clone(), COUNT_DELAY);
+        }
+    });
+}
+
+fn wake_repo_of_bundle(ctx: &Context, known: &KnownBundle) {
+    let meta = &known.bundle.metadata;
+    if let Some(repo) = crate::stores::label(meta, labels::REPO_NAME) {
+        let namespace = meta.namespace.clone().unwrap_or_default();
+        ctx.queues.git_repos.add_after(ObjectKey::new(namespace, repo), SUMMARY_DELAY);
+    }
+}
+
+fn connect_deployments(ctx: &Arc<Context>) {
+    let weak = Arc::downgrade(ctx);
+    ctx.stores.deployments.subscribe(move |change| {
+        let Some(ctx) = weak.upgrade() else { return };
+        let gone = change.is_deletion();
+        if change.new.as_ref().is_some_and(|new| new.metadata.deletion_timestamp.is_some())
+            || change.old.is_none()
+        {
+            ctx.queues.orphans.add(Orphan::Deployment(change.key.clone()));
+        }
+        for deployment in [&change.old, &change.new].into_iter().flatten() {
+            wake_owners(&ctx, deployment, gone);
+        }
+        if let Some(cluster) = ctx.stores.cluster_of_namespace(&change.key.namespace) {
+            let key = ObjectKey::of_meta(&cluster.metadata);
+            ctx.queues.clusters.add_after(key, SUMMARY_DELAY);
+        }
+        wake_contents(&ctx, change);
+    });
+    let weak = Arc::downgrade(ctx);
+    ctx.stores.deployment_values.subscribe(move |change| {
+        let Some(ctx) = weak.upgrade() else { return };
+        if change.is_deletion()
+            && let Some(deployment) = ctx.stores.deployments.get(&change.key)
+            && let Some(bundle) = bundle_of(&deployment.metadata)
+        {
+            ctx.queues.bundles.add(bundle);
+        }
+    });
+}
+
+fn wake_owners(ctx: &Context, deployment: &BundleDeployment, gone: bool) {
+    if let Some(bundle) = bundle_of(&deployment.metadata) {
+        let delay = if gone { Duration::ZERO } else { BUNDLE_DELAY };
+        ctx.queues.bundles.add_after(bundle, delay);
+    }
+    if let Some(repo) = repo_of(&deployment.metadata) {
+        ctx.queues.git_repos.add_after(repo, SUMMARY_DELAY);
+    }
+}
+
+/// Wakes the Contents whose number of users changed.
+fn wake_contents(ctx: &Context, change: &Change<BundleDeployment>) {
+    let contents = |side: &Option<Arc<BundleDeployment>>| -> BTreeSet<String> {
+        let live = side.as_ref().filter(|held| held.metadata.deletion_timestamp.is_none());
+        live.into_iter().flat_map(|held| contents_of(held)).map(str::to_owned).collect()
+    };
+    let (before, after) = (contents(&change.old), contents(&change.new));
+    for content in before.symmetric_difference(&after) {
+        ctx.memory.note_referenced(content);
+        ctx.queues.contents.add_after(ObjectKey::cluster_scoped(content), COUNT_DELAY);
+    }
+}
+
+fn connect_registration(ctx: &Arc<Context>) {
+    let weak = Arc::downgrade(ctx);
+    ctx.stores.tokens.subscribe(move |change| {
+        let Some(ctx) = weak.upgrade() else { return };
+        ctx.queues.tokens.add(change.key.clone());
+        for request in ctx.stores.registrations.list_in(&change.key.namespace) {
+            ctx.queues.registrations.add(ObjectKey::of_meta(&request.metadata));
+        }
+    });
+    let weak = Arc::downgrade(ctx);
+    ctx.stores.registrations.subscribe(move |change| {
+        let Some(ctx) = weak.upgrade() else { return };
+        match change.is_deletion() {
+            true => ctx.queues.orphans.add(Orphan::Access),
+            false => ctx.queues.registrations.add(change.key.clone()),
+        }
+    });
+    let weak = Arc::downgrade(ctx);
+    ctx.stores.credentials.subscribe(move |change| {
+        if let (Some(ctx), Some(_)) = (weak.upgrade(), &change.new) {
+            ctx.queues.orphans.add(Orphan::Credential(change.key.clone()));
+        }
+    });
+}
