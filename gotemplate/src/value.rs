@@ -164,6 +164,11 @@ pub trait GoObject: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// The items, if the value is a slice with methods: it is then used as a list everywhere.
+    fn items(&self) -> Option<&[Value]> {
+        None
+    }
+
     /// What `{{ . }}` prints.
     fn print(&self) -> String;
 
@@ -281,7 +286,10 @@ pub fn dict(entries: Entries) -> Value {
 /// The items of a list.
 #[must_use]
 pub fn as_list(value: &Value) -> Option<&[Value]> {
-    value.downcast_object_ref::<Vec<Value>>().map(Vec::as_slice)
+    match value.downcast_object_ref::<Vec<Value>>() {
+        Some(items) => Some(items),
+        None => as_native(value)?.items(),
+    }
 }
 
 /// The map in a value.
@@ -328,14 +336,20 @@ pub fn kind_of(value: &Value) -> Kind {
         ValueKind::Bytes => Kind::Bytes,
         ValueKind::Seq if as_list(value).is_some() => Kind::List,
         ValueKind::Map if as_dict(value).is_some() => Kind::Map,
-        _ if as_native(value).is_some() => Kind::Native,
-        _ => Kind::Foreign,
+        _ => match as_native(value) {
+            Some(native) if native.items().is_some() => Kind::List,
+            Some(_) => Kind::Native,
+            None => Kind::Foreign,
+        },
     }
 }
 
 /// Go's name of a value's type, as `printf "%T"` and error messages show it.
 #[must_use]
 pub fn type_name(value: &Value) -> &'static str {
+    if let Some(native) = as_native(value) {
+        return native.type_name();
+    }
     match kind_of(value) {
         Kind::Nil => "<nil>",
         Kind::Bool => "bool",
@@ -346,7 +360,7 @@ pub fn type_name(value: &Value) -> &'static str {
         Kind::Bytes => "[]uint8",
         Kind::List | Kind::Foreign => "[]interface {}",
         Kind::Map => as_dict(value).map_or(DICT_TYPE, Dict::type_name),
-        Kind::Native => as_native(value).map_or("", |object| object.type_name()),
+        Kind::Native => "",
     }
 }
 
@@ -422,8 +436,8 @@ pub fn from_json_floats(json: &Json) -> Value {
 /// How deep data may be nested before it is refused: only a map that contains itself gets there.
 const MAX_DATA_DEPTH: usize = 1_000;
 
-/// A value as JSON. Whole floats become integers as far as `encoding/json` prints them so;
-/// bytes become base64.
+/// A value as JSON; bytes become base64. Floats stay floats: `goyaml` writes whole ones without a
+/// point, as Go does.
 ///
 /// # Errors
 /// When the value contains itself, or a number that JSON does not have.
@@ -465,9 +479,6 @@ fn to_json_at(value: &Value, depth: usize) -> Result<Json, FuncError> {
 }
 
 fn float_to_json(number: f64) -> Result<Json, FuncError> {
-    if number.fract() == 0.0 && number.abs() < 1e15 {
-        return Ok(Json::from(number as i64));
-    }
     serde_json::Number::from_f64(number).map(Json::Number).ok_or_else(|| {
         FuncError::new(format!("json: unsupported value: {}", crate::print::float_text(number)))
     })

@@ -3,6 +3,7 @@
 //! Owns the way from the files of a bundle to the ordered objects of one deployment. Pure: no client, clock,
 //! file or random number; what a chart may ask of the world comes in as a host. Start at [`render_manifest`].
 
+pub mod helm;
 pub mod objects;
 pub mod overlay;
 pub mod postrender;

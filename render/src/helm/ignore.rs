@@ -1,0 +1,101 @@
+//! `.helmignore`: which files of a chart folder are not part of the chart.
+//!
+//! Helm's rules, not git's: the first matching rule decides, `**` is refused, a rule without a
+//! slash matches base names only. Start at [`IgnoreRules::ignores`].
+
+use super::error::Error;
+use crate::helm::glob::file_match;
+
+/// The rules of one `.helmignore`, and Helm's own: dot files below `templates/` are ignored.
+#[derive(Clone, Debug)]
+pub struct IgnoreRules(Vec<Rule>);
+
+#[derive(Clone, Debug)]
+struct Rule {
+    pattern: String,
+    negated: bool,
+    only_folders: bool,
+    whole_path: bool,
+}
+
+impl IgnoreRules {
+    /// Reads the rules.
+    ///
+    /// # Errors
+    /// When a rule is no pattern.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let mut rules = Vec::new();
+        for line in text.trim_start_matches('\u{feff}').lines() {
+            rules.extend(parse_rule(line)?);
+        }
+        rules.extend(parse_rule("templates/.?*")?);
+        Ok(Self(rules))
+    }
+
+    /// Whether a file is left out, by itself or with a folder it is in.
+    #[must_use]
+    pub fn ignores(&self, path: &str) -> bool {
+        let folders = path.match_indices('/').map(|(at, _)| &path[..at]);
+        folders.into_iter().any(|folder| self.matches(folder, true)) || self.matches(path, false)
+    }
+
+    fn matches(&self, path: &str, is_folder: bool) -> bool {
+        for rule in &self.0 {
+            let hit = (is_folder || !rule.only_folders) && rule.matches(path);
+            // As Helm has it: a negated rule ignores everything it does not match.
+            if hit != rule.negated {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+impl Rule {
+    fn matches(&self, path: &str) -> bool {
+        let base = path.rsplit('/').next().unwrap_or(path);
+        file_match(&self.pattern, if self.whole_path { path } else { base }).unwrap_or(false)
+    }
+}
+
+fn parse_rule(line: &str) -> Result<Option<Rule>, Error> {
+    let text = line.trim();
+    if text.is_empty() || text.starts_with('#') {
+        return Ok(None);
+    }
+    if text.contains("**") {
+        return Err(Error::Ignore("double-star (**) syntax is not supported".to_owned()));
+    }
+    if file_match(text, "abc").is_none() {
+        return Err(Error::Ignore(format!("syntax error in pattern {text:?}")));
+    }
+    let (negated, text) = text.strip_prefix('!').map_or((false, text), |rest| (true, rest));
+    let (only_folders, text) = text.strip_suffix('/').map_or((false, text), |rest| (true, rest));
+    let (rooted, pattern) = text.strip_prefix('/').map_or((false, text), |rest| (true, rest));
+    let whole_path = rooted || pattern.contains('/');
+    Ok(Some(Rule { pattern: pattern.to_owned(), negated, only_folders, whole_path }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_match_names_paths_and_folders() {
+        let rules = IgnoreRules::parse("*.bak\n/top.txt\ndocs/\na/b.txt\n# note\n").unwrap();
+        for (path, ignored) in [
+            ("x/y.bak", true),
+            ("top.txt", true),
+            ("sub/top.txt", false),
+            ("docs/readme.md", true),
+            ("x/docs/readme.md", true),
+            ("a/b.txt", true),
+            ("x/a/b.txt", false),
+            ("templates/.hidden", true),
+            ("templates/x.yaml", false),
+        ] {
+            assert_eq!(rules.ignores(path), ignored, "{path}");
+        }
+        assert!(IgnoreRules::parse("a/**").is_err());
+    }
+}

@@ -1,0 +1,118 @@
+//! `helm template`'s arguments, as far as the recorded cases use them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use gotemplate::{Budget, FixedHost, MissingKey, Options, Scope, TemplateSet, Value};
+use render::helm::{
+    ArchiveLimits, Capabilities, ChartRequest, KubeVersion, Release, SetKind, Values,
+    check_dependencies, load_chart_archive, load_values, merge_maps, registry, render_chart,
+    set_values,
+};
+use serde_json::Value as Json;
+
+pub(crate) enum Outcome {
+    Printed(String),
+    Failed(String),
+}
+
+fn scope() -> Scope {
+    // Any moment in the last years will do: no case depends on it but through `<random>` lines.
+    let host = FixedHost::new(1_780_000_000_000_000_000, 7);
+    Scope { host: Arc::new(host), budget: Arc::new(Budget::default()) }
+}
+
+#[derive(Default)]
+struct Arguments {
+    names: Vec<String>,
+    namespace: String,
+    kube_version: Option<KubeVersion>,
+    api_versions: Vec<String>,
+    include_crds: bool,
+    no_hooks: bool,
+    skip_tests: bool,
+    is_upgrade: bool,
+    values: Values,
+}
+
+fn name_of(template: &str) -> Result<String, String> {
+    let options = Options { missing_key: MissingKey::Default, ..Options::default() };
+    let mut set = TemplateSet::new(registry(), options).map_err(|e| e.to_string())?;
+    set.parse("name-template", template).map_err(|e| e.to_string())?;
+    set.render("name-template", &Value::UNDEFINED, &scope()).map_err(|e| e.to_string())
+}
+
+fn parse(args: &[&str], base: Values) -> Result<Arguments, String> {
+    let mut parsed =
+        Arguments { namespace: "default".to_owned(), values: base, ..Arguments::default() };
+    // Helm applies the kinds of --set in this order, whatever the order of the flags.
+    for (flag, kind) in
+        [("--set-json", SetKind::Json), ("--set", SetKind::Typed), ("--set-string", SetKind::Text)]
+    {
+        for pair in args.windows(2).filter(|pair| pair[0] == flag) {
+            set_values(&mut parsed.values, pair[1], &kind).map_err(|e| e.to_string())?;
+        }
+    }
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().copied().unwrap_or_default();
+        match *arg {
+            "--namespace" => parsed.namespace = value().to_owned(),
+            "--kube-version" => {
+                let version = KubeVersion::parse(value()).map_err(|e| e.to_string())?;
+                parsed.kube_version = Some(version);
+            }
+            "--api-versions" => parsed.api_versions.push(value().to_owned()),
+            "--name-template" => parsed.names.insert(0, name_of(value())?),
+            "--set" | "--set-string" | "--set-json" => {
+                value();
+            }
+            "--include-crds" => parsed.include_crds = true,
+            "--no-hooks" => parsed.no_hooks = true,
+            "--skip-tests" => parsed.skip_tests = true,
+            "--is-upgrade" => parsed.is_upgrade = true,
+            "CHART" => {}
+            flag if flag.starts_with("--") => return Err(format!("unknown flag {flag}")),
+            name => parsed.names.push(name.to_owned()),
+        }
+    }
+    Ok(parsed)
+}
+
+pub(crate) fn run(folder: &Path, case: &Json) -> Outcome {
+    match template(folder, case) {
+        Ok(text) => Outcome::Printed(text),
+        Err(text) => Outcome::Failed(text),
+    }
+}
+
+fn template(folder: &Path, case: &Json) -> Result<String, String> {
+    let args: Vec<&str> =
+        case["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap()).collect();
+    let mut base = Values::new();
+    if let Some(file) = case["values"].as_str() {
+        let text = std::fs::read_to_string(folder.join(file)).unwrap();
+        base = merge_maps(base, load_values(&text)?);
+    }
+    let args = parse(&args, base)?;
+    let archive = std::fs::read(folder.join(case["chart"].as_str().unwrap())).unwrap();
+    let chart =
+        load_chart_archive(&archive, ArchiveLimits::default()).map_err(|e| e.to_string())?;
+    check_dependencies(&chart).map_err(|e| e.to_string())?;
+    let release = Release {
+        name: args.names.first().cloned().unwrap_or_default(),
+        namespace: args.namespace,
+        revision: 1,
+        is_upgrade: args.is_upgrade,
+    };
+    let capabilities = Capabilities::new(args.kube_version.unwrap_or_default(), &args.api_versions);
+    let request = ChartRequest {
+        values: &args.values,
+        release: &release,
+        capabilities: &capabilities,
+        check_schema: true,
+        scope: &scope(),
+    };
+    let rendered = render_chart(&chart, &request).map_err(|e| e.to_string())?;
+    Ok(rendered.template_output(args.include_crds, !args.no_hooks, !args.skip_tests))
+}

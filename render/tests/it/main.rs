@@ -1,0 +1,4 @@
+//! Judged by what Helm printed.
+
+mod command;
+mod corpus;
