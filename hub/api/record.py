@@ -92,6 +92,10 @@ def node(s):
     elif "properties" in s:
         n["t"] = "o"
         n["f"] = {k: node(v) for k, v in s["properties"].items()}
+        for k, v in s["properties"].items():
+            # Go writes these even when they are empty: structs that are no pointers, and lists without omitempty.
+            if v.get("default") == {} or k in s.get("required", []) and v.get("type") in ("array", "object"):
+                n["f"][k]["z"] = True
         if s.get("required"):
             n["q"] = s["required"]
     elif isinstance(s.get("additionalProperties"), dict):

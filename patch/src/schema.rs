@@ -92,6 +92,10 @@ pub struct Node {
     /// Default value, needed where a list key may be left out (`protocol: TCP`).
     #[serde(rename = "d", skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,
+    /// The field is there in every object of a built-in kind, if only as `{}` or null, because Go
+    /// writes it even when it is empty. Nobody owns it for having been there first.
+    #[serde(rename = "z", skip_serializing_if = "std::ops::Not::not")]
+    pub always: bool,
     /// Unknown fields are kept (`x-kubernetes-preserve-unknown-fields`).
     #[serde(rename = "u", skip_serializing_if = "std::ops::Not::not")]
     pub preserve_unknown: bool,
@@ -117,6 +121,7 @@ static UNKNOWN: Node = Node {
     strategies: Vec::new(),
     merge_key: None,
     default: None,
+    always: false,
     preserve_unknown: true,
 };
 
@@ -157,6 +162,26 @@ impl<'a> Schema<'a> {
             .as_deref()
             .filter(|_| matches!(self.body.shape, Shape::Map | Shape::Struct)))?;
         Some(Schema::new(self.types, node))
+    }
+
+    /// Whether `name` is one of the declared fields.
+    pub fn declares(self, name: &str) -> bool {
+        self.body.fields.contains_key(name)
+    }
+
+    /// Whether what is not declared is merged field by field, and not taken as a whole.
+    pub fn is_granular_unknown(self) -> bool {
+        self.field.preserve_unknown || self.body.preserve_unknown
+    }
+
+    /// The object before anything is in it: what Go writes of an empty one.
+    pub fn empty_object(self) -> Value {
+        let always = self.fields().filter(|(_, field)| field.field.always);
+        let value = |field: Schema<'a>| match field.shape() {
+            Shape::Struct => field.empty_object(),
+            _ => Value::Null,
+        };
+        Value::Object(always.map(|(name, field)| (name.to_owned(), value(field))).collect())
     }
 
     /// The declared fields, by name.
