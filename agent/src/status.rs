@@ -8,6 +8,7 @@ use bundle_format::api::bundle_deployment::{
     BundleDeployment, BundleDeploymentDisplay, BundleDeploymentResource, BundleDeploymentStatus,
 };
 use bundle_format::api::condition::{Condition, ConditionState, find_condition, set_condition};
+use bundle_format::summary::deployment_state;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::plan::ObjectKey;
@@ -236,28 +237,6 @@ fn list_objects(status: &mut BundleDeploymentStatus, objects: &[ObjectState]) {
     status.resource_counts = counts;
 }
 
-/// The state word of a deployment, from its own fields (rules of Fleet 0.16).
-#[must_use]
-pub fn deployment_state(
-    deployment: &BundleDeployment,
-    status: &BundleDeploymentStatus,
-) -> &'static str {
-    let spec = &deployment.spec;
-    let failed =
-        find_condition(&status.conditions, "Deployed").is_some_and(|c| c.status == "False");
-    if status.applied_deployment_id != spec.deployment_id {
-        if failed { "ErrApplied" } else { "WaitApplied" }
-    } else if !status.ready {
-        "NotReady"
-    } else if spec.deployment_id != spec.staged_deployment_id {
-        "OutOfSync"
-    } else if !status.non_modified {
-        "Modified"
-    } else {
-        "Ready"
-    }
-}
-
 fn display(
     deployment: &BundleDeployment,
     status: &BundleDeploymentStatus,
@@ -265,10 +244,12 @@ fn display(
     let word = |type_: &str| {
         find_condition(&status.conditions, type_).map(condition_word).unwrap_or_default()
     };
+    let reported = BundleDeployment { status: Some(status.clone()), ..deployment.clone() };
+    let state = deployment_state(&reported);
     BundleDeploymentDisplay {
         deployed: word("Deployed"),
         monitored: word("Monitored"),
-        state: deployment_state(deployment, status).to_owned(),
+        state: state.to_string(),
     }
 }
 
@@ -449,7 +430,7 @@ mod tests {
             correction_error: Some("immutable"),
         };
         let status = summarize_deployment(&deployment(), &report, "t");
-        assert_eq!(status.display.state, "Modified");
+        assert_eq!(status.display.state, "ErrApplied");
         assert_eq!(ready_message(&status), "immutable");
     }
 }

@@ -9,6 +9,7 @@ pub mod overlay;
 pub mod postrender;
 pub mod style;
 
+mod chart;
 mod raw;
 
 use std::collections::BTreeMap;
@@ -88,6 +89,9 @@ pub enum Error {
         /// Version of the object.
         api_version: String,
     },
+    /// The chart cannot be rendered; the words are Helm's.
+    #[error(transparent)]
+    Helm(#[from] helm::Error),
     /// The bundle is, or needs, something that this version cannot render.
     #[error("{what} is not supported yet; {instead}")]
     NotServed {
@@ -121,6 +125,10 @@ pub struct RenderRequest<'a> {
     pub manifest_id: &'a str,
     /// Values of the chart: those of the options merged with those read downstream.
     pub values: &'a Object,
+    /// What the cluster can do, for charts that ask.
+    pub capabilities: &'a helm::Capabilities,
+    /// Time, randomness and look-ups for charts that ask, and the bounds of the whole render.
+    pub scope: &'a gotemplate::Scope,
     /// Which kinds live in namespaces.
     pub scopes: &'a dyn Scopes,
 }
@@ -147,6 +155,8 @@ pub struct RenderedSet {
     pub hooks: Vec<RenderedObject>,
     /// All objects but hooks as text, as Helm stores them.
     pub manifest: String,
+    /// `NOTES.txt` of the chart.
+    pub notes: String,
     /// Documents that were left out, and why; for a condition, not errors.
     pub notices: Vec<String>,
 }
@@ -161,22 +171,22 @@ pub fn render_manifest(
 ) -> Result<RenderedSet, Error> {
     let files = unpack(manifest)?;
     let mut set = match style::find_style(&files, options) {
-        Style::Helm { .. } => {
-            return Err(Error::NotServed {
-                what: "a Helm chart".into(),
-                instead: "use plain manifests",
-            });
+        Style::Helm { kustomization: Some(file), .. } => return Err(no_kustomize(&file)),
+        Style::Helm { root, kustomization: None } => {
+            chart::render_bundle_chart(&files, &root, options, request)?
         }
-        Style::Kustomize { file } => {
-            return Err(Error::NotServed {
-                what: format!("kustomize ({file})"),
-                instead: "use plain manifests with overlays, or a Helm chart",
-            });
-        }
+        Style::Kustomize { file } => return Err(no_kustomize(&file)),
         Style::Raw => raw::render_raw(&files, options, request)?,
     };
     postrender::finish(&mut set, options, request)?;
     Ok(set)
+}
+
+fn no_kustomize(file: &str) -> Error {
+    Error::NotServed {
+        what: format!("kustomize ({file})"),
+        instead: "use plain manifests with overlays, or a Helm chart",
+    }
 }
 
 fn unpack(manifest: &Manifest) -> Result<Files, Error> {

@@ -8,9 +8,14 @@ use std::collections::BTreeSet;
 use bundle_format::api::options::BundleDeploymentOptions;
 use serde_json::json;
 
+use crate::chart::render_files;
+use crate::helm::ChartFile;
 use crate::objects::decode_documents;
 use crate::overlay::apply_overlays;
 use crate::{ChartInfo, Error, Files, RenderRequest, RenderedSet};
+
+/// Folder of chart templates in a bundle of plain manifests.
+const TEMPLATES: &str = "templates/";
 
 /// Files that mark a folder as a bundle or chart of its own.
 const OWN_ROOTS: &[&str] = &["fleet.yaml", "fleet.yml", "Chart.yaml"];
@@ -24,25 +29,32 @@ pub(crate) fn render_raw(
     let overlays = options.yaml.as_ref().map(|yaml| yaml.overlays.as_slice()).unwrap_or_default();
     let files = apply_overlays(files, overlays)?;
     let foreign = foreign_folders(&files);
-    let mut set = RenderedSet {
-        chart: synthetic_chart(request, !overlays.is_empty()),
-        ..RenderedSet::default()
-    };
+    let info = synthetic_chart(request, !overlays.is_empty());
+    let mut set = render_templates(&files, info, options, request)?;
     for (name, bytes) in &files {
-        if is_foreign(name, &foreign) {
-            continue;
-        }
-        if name.starts_with("templates/") {
-            return Err(Error::NotServed {
-                what: format!("the chart template {name}"),
-                instead: "move plain manifests out of the folder templates/",
-            });
-        }
-        if is_manifest(name) {
+        if !is_foreign(name, &foreign) && !name.starts_with(TEMPLATES) && is_manifest(name) {
             decode_documents(name, bytes, &mut set.objects, &mut set.notices)?;
         }
     }
     Ok(set)
+}
+
+/// Files below `templates/` are chart templates even in a bundle that is no chart.
+fn render_templates(
+    files: &Files,
+    info: ChartInfo,
+    options: &BundleDeploymentOptions,
+    request: &RenderRequest<'_>,
+) -> Result<RenderedSet, Error> {
+    let templates = files.iter().filter(|(name, _)| name.starts_with(TEMPLATES));
+    let mut chart: Vec<ChartFile> =
+        templates.map(|(name, data)| ChartFile { name: name.clone(), data: data.clone() }).collect();
+    if chart.is_empty() {
+        return Ok(RenderedSet { chart: info, ..RenderedSet::default() });
+    }
+    let metadata = goyaml::to_string(&info.metadata).into_bytes();
+    chart.push(ChartFile { name: "Chart.yaml".to_owned(), data: metadata });
+    render_files(chart, info.metadata, options, request)
 }
 
 fn is_manifest(name: &str) -> bool {

@@ -116,6 +116,18 @@ impl Member {
         }
     }
 
+    /// Reads all objects of a kind, in one namespace or, when the key has none, in all; `None` when the kind does
+    /// not exist.
+    pub async fn list(&self, key: &ObjectKey) -> Result<Option<Value>, CallError> {
+        let resource = match self.resource(key).await {
+            Ok(resource) => resource,
+            Err(CallError::UnknownKind { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let path = resource.path(&key.namespace, "");
+        Ok(Some(self.read_path(&path, &format!("list {}", resource.plural)).await?))
+    }
+
     /// Applies one object, server side, taking over every field it sets.
     pub async fn apply(&self, key: &ObjectKey, object: &Value) -> Result<Value, CallError> {
         let resource = self.resource(key).await?;

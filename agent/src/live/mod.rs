@@ -5,6 +5,8 @@
 
 pub mod discovery;
 pub mod execute;
+pub mod hooks;
+pub mod host;
 pub mod member;
 pub mod observe;
 pub mod releases;

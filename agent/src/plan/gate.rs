@@ -8,10 +8,9 @@ use std::sync::Arc;
 use bundle_format::api::bundle::BundleRef;
 use bundle_format::api::labels::{BUNDLE_NAME, BUNDLE_NAMESPACE};
 use bundle_format::api::{BundleDeployment, LabelSelector};
+use bundle_format::summary::deployment_state;
 use bundle_format::target::selector::Selector;
 use kube::ResourceExt;
-
-use crate::status::deployment_state;
 
 /// What keeps a bundle deployment from being worked on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,8 +87,7 @@ fn selector_text(selector: &LabelSelector) -> String {
 }
 
 fn is_accepted(deployment: &BundleDeployment, dependency: &BundleRef) -> bool {
-    let status = deployment.status.clone().unwrap_or_default();
-    let state = deployment_state(deployment, &status);
+    let state = deployment_state(deployment).as_str();
     if dependency.accepted_states.is_empty() {
         return state == "Ready";
     }

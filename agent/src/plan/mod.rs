@@ -8,6 +8,7 @@ pub mod apply;
 pub mod drift;
 pub mod gate;
 pub mod health;
+pub mod hooks;
 mod kinds;
 pub mod normalize;
 
