@@ -263,7 +263,7 @@ impl Reconciler {
         deployed: Deployed,
     ) -> Result<NextWake, Error> {
         let name = deployment.name_any();
-        let Deployed { release, version, desired, live, resources, .. } = deployed;
+        let Deployed { release, version, desired, live, resources } = deployed;
         let id = deployment.spec.deployment_id.clone();
         let mut monitored =
             Monitored::new(release.clone(), version, id, &desired, resources.clone());

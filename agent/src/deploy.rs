@@ -13,27 +13,35 @@ use bundle_format::api::labels::{
 };
 use bundle_format::api::names::{helm_release_name, object_set, object_set_hash};
 use bundle_format::api::options::BundleDeploymentOptions;
+use bundle_format::api::wire::Object;
 use bundle_format::content::{ContentError, DeploymentId};
+use gotemplate::{Budget, Scope};
 use kube::ResourceExt;
+use render::helm::{Capabilities, KubeVersion};
 use render::postrender::fill_namespaces;
 use render::{RenderRequest, RenderedSet, Scopes};
 use runtime::{Classify, ErrorClass, chain};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::content::{self, Contents};
 use crate::live::discovery::{Kinds, Resource};
-use crate::live::execute::{ChangeSet, RefusedObject, execute};
+use crate::live::execute::{RefusedObject, execute};
+use crate::live::hooks::{self, run_hooks};
+use crate::live::host::ClusterHost;
 use crate::live::member::{CallError, Member};
 use crate::live::observe::observe_objects;
 use crate::live::releases::{self, DEPLOYMENT_ID, Record};
-use crate::live::wait::{TimedOut, wait_until_ready};
+use crate::live::wait::{TimedOut, wait_until_established, wait_until_ready};
 use crate::namespace;
 use crate::plan::ObjectKey;
 use crate::plan::apply::{ApplyOptions, ApplyPlan, DesiredSet, LiveSet, Refusal, plan_apply};
+use crate::plan::hooks::{Hook, Moment};
 use crate::release::{Chart, Info, Release, ReleaseName, ReleaseStatus};
 use crate::values;
 
 const DEFAULT_HISTORY: i64 = 2;
+/// What Helm gives a hook when no time limit is set.
+pub(crate) const HOOK_LIMIT: Duration = Duration::from_secs(300);
 
 /// What the agent needs in order to deploy anything.
 pub struct Deployer {
@@ -62,8 +70,6 @@ pub struct Deployed {
     pub live: BTreeMap<ObjectKey, Value>,
     /// How their kinds are reached.
     pub resources: Vec<(ObjectKey, Resource)>,
-    /// Objects that were deleted because the version no longer has them.
-    pub pruned: Vec<ObjectKey>,
 }
 
 /// Why a version did not get into the cluster.
@@ -131,6 +137,9 @@ pub enum Error {
     /// The API server refused objects.
     #[error("{}", refusal_text(.0))]
     Refused(Vec<RefusedObject>),
+    /// A hook failed.
+    #[error(transparent)]
+    Hook(#[from] hooks::Error),
     /// The objects did not get ready in time.
     #[error(transparent)]
     TimedOut(#[from] TimedOut),
@@ -148,7 +157,13 @@ impl Error {
     /// Nothing was, or stays, applied, and trying again changes nothing: Fleet's "fatal" errors.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
-        matches!(self, Self::NotOurs(_) | Self::TimedOut(_) | Self::RolledBack { .. })
+        match self {
+            Self::NotOurs(_) | Self::TimedOut(_) | Self::RolledBack { .. } => true,
+            Self::Render(render::Error::Helm(error)) => {
+                matches!(error, render::helm::Error::KubeVersion { .. })
+            }
+            _ => false,
+        }
     }
 
     /// Waits for a kind to be served.
@@ -228,8 +243,8 @@ pub async fn deploy(deployer: &Deployer, deployment: &BundleDeployment) -> Resul
     namespace::copy_downstream_resources(&deployer.hub, &account, deployment).await?;
     let history = releases::history(&account, &release).await?;
     let attempt = Attempt { deployer, deployment, account, release, history, kinds };
-    let rendered = attempt.render(manifest, values, &id).await?;
-    attempt.install(rendered, namespace_made).await
+    let (rendered, values) = attempt.render(manifest, values, &id).await?;
+    attempt.install(rendered, values, namespace_made).await
 }
 
 /// Namespace and name of the release of a deployment.
@@ -289,15 +304,18 @@ impl Attempt<'_> {
     async fn render(
         &self,
         manifest: bundle_format::content::Manifest,
-        values: bundle_format::api::wire::Object,
+        values: Object,
         id: &DeploymentId,
-    ) -> Result<RenderedSet, Error> {
+    ) -> Result<(RenderedSet, Object), Error> {
         let name = self.deployment.name_any();
         let set_id = object_set(&name, &self.deployer.scope);
         let options = self.deployment.spec.options.clone();
         let commit = self.deployment.labels().get(COMMIT).cloned().unwrap_or_default();
         let (release_name, revision) = (self.release.name.clone(), self.next_version());
         let (manifest_id, kinds) = (id.content.to_string(), Arc::clone(&self.kinds));
+        let capabilities = capabilities(&kinds)?;
+        let host = Arc::new(ClusterHost::new(self.account.clone()));
+        let scope = Scope { host, budget: Arc::new(Budget::default()) };
         // Rendering may take long: it must not hold up the other deployments' network traffic.
         let task = tokio::task::spawn_blocking(move || {
             let request = RenderRequest {
@@ -308,16 +326,13 @@ impl Attempt<'_> {
                 commit: &commit,
                 manifest_id: &manifest_id,
                 values: &values,
+                capabilities: &capabilities,
+                scope: &scope,
                 scopes: &Served { kinds: &kinds, defined: BTreeMap::new() },
             };
             render::render_manifest(&manifest, &options, &request).map(|set| (set, values))
         });
-        let (mut set, values) = task.await.map_err(|_| Error::RenderStopped)??;
-        if let Some(hook) = set.hooks.first() {
-            return Err(Error::NotServed { what: format!("the Helm hook in {}", hook.source) });
-        }
-        set.chart.values = Value::Object(values);
-        Ok(set)
+        Ok(task.await.map_err(|_| Error::RenderStopped)??)
     }
 
     /// A version that failed or was interrupted before keeps its number, so that trying does not write history.
@@ -334,50 +349,79 @@ impl Attempt<'_> {
             && record.release.info.status != ReleaseStatus::Superseded
     }
 
-    async fn install(&self, mut set: RenderedSet, namespace_made: bool) -> Result<Deployed, Error> {
+    async fn install(
+        &self,
+        mut set: RenderedSet,
+        values: Object,
+        namespace_made: bool,
+    ) -> Result<Deployed, Error> {
         let served = Served { kinds: &self.kinds, defined: defined_scopes(&set) };
         fill_namespaces(&mut set.objects, &self.release.namespace, &served);
+        fill_namespaces(&mut set.hooks, &self.release.namespace, &served);
         self.check_kinds(&set, &served).await?;
-        let desired =
-            DesiredSet { objects: set.objects.iter().map(|object| object.value.clone()).collect() };
+        let desired = DesiredSet { objects: set.objects.iter().map(|o| o.value.clone()).collect() };
         let (plan, previous) = self.plan(&desired, namespace_made).await?;
-        let mut record = self.record(&set);
+        let hooks: Vec<Hook> =
+            set.hooks.iter().map(|hook| Hook::read(&hook.source, &hook.value)).collect();
+        let mut record = self.record(&set, &hooks, values);
         releases::write(&self.account, &record).await?;
-
-        let force = self.helm(|helm| helm.force);
-        let changes = execute(&self.account, &plan, force).await;
-        if let Err(error) = self.finish(&desired, changes).await {
+        if let Err(error) = self.write_objects(&set, &desired, &hooks, &plan).await {
             return Err(self.fail(record, error, &desired, previous).await);
         }
-        let live_keys: Vec<ObjectKey> = desired.objects.iter().map(ObjectKey::of).collect();
-        let live = observe_objects(&self.deployer.member, live_keys.clone()).await?;
         record.release.info.status = ReleaseStatus::Deployed;
         record.release.info.description =
             if record.release.version == 1 { "Install complete" } else { "Upgrade complete" }
                 .to_owned();
         releases::update(&self.account, &record).await?;
         self.retire().await;
-        let applied = plan.phases.into_values().flatten().map(|step| step.object).collect();
-        let mut resources = Vec::with_capacity(live_keys.len());
-        for key in live_keys {
+        self.deployed(record.release.version, plan).await
+    }
+
+    /// Definitions, hooks before, objects, the wait for them, hooks after.
+    async fn write_objects(
+        &self,
+        set: &RenderedSet,
+        desired: &DesiredSet,
+        hooks: &[Hook],
+        plan: &ApplyPlan,
+    ) -> Result<(), Error> {
+        let (before, after) = match self.history.is_empty() {
+            true => (Moment::PreInstall, Moment::PostInstall),
+            false => (Moment::PreUpgrade, Moment::PostUpgrade),
+        };
+        let definitions: Vec<Value> =
+            set.definitions.iter().map(|object| object.value.clone()).collect();
+        create_definitions(&self.account, &definitions).await?;
+        let limit = self.timeout().unwrap_or(HOOK_LIMIT);
+        run_hooks(&self.account, hooks, before, limit).await?;
+        let changes = execute(&self.account, plan, self.helm(|helm| helm.force)).await;
+        if !changes.refused.is_empty() {
+            return Err(Error::Refused(changes.refused));
+        }
+        if let Some(limit) = self.timeout() {
+            let keys: Vec<ObjectKey> = desired.objects.iter().map(ObjectKey::of).collect();
+            wait_until_ready(&self.account, &keys, limit).await?;
+        }
+        Ok(run_hooks(&self.account, hooks, after, limit).await?)
+    }
+
+    /// Reads what is there now: it is what the deployment is watched for from here on.
+    async fn deployed(&self, version: u32, plan: ApplyPlan) -> Result<Deployed, Error> {
+        let desired: Vec<Value> =
+            plan.phases.into_values().flatten().map(|step| step.object).collect();
+        let live =
+            observe_objects(&self.deployer.member, desired.iter().map(ObjectKey::of)).await?;
+        let mut resources = Vec::with_capacity(desired.len());
+        for key in desired.iter().map(ObjectKey::of) {
             let resource = self.deployer.member.resource(&key).await?;
             resources.push((key, resource));
         }
-        let pruned = plan.prune.into_iter().map(|(key, _)| key).collect();
-        let version = record.release.version;
-        Ok(Deployed {
-            release: self.release.clone(),
-            version,
-            desired: applied,
-            live,
-            resources,
-            pruned,
-        })
+        Ok(Deployed { release: self.release.clone(), version, desired, live, resources })
     }
 
     /// All kinds must be served, or be defined by this very set.
     async fn check_kinds(&self, set: &RenderedSet, served: &Served<'_>) -> Result<(), Error> {
-        for object in &set.objects {
+        for object in set.objects.iter().chain(&set.hooks) {
             let key = ObjectKey::of(&object.value);
             if served.is_namespaced(&key.api_version, &key.kind).is_some() {
                 continue;
@@ -443,21 +487,10 @@ impl Attempt<'_> {
         previous
     }
 
-    async fn finish(&self, desired: &DesiredSet, changes: ChangeSet) -> Result<(), Error> {
-        if !changes.refused.is_empty() {
-            return Err(Error::Refused(changes.refused));
-        }
-        let limit = self.helm(|helm| helm.timeout_seconds > 0).then(|| self.timeout());
-        if let Some(limit) = limit {
-            let keys: Vec<ObjectKey> = desired.objects.iter().map(ObjectKey::of).collect();
-            wait_until_ready(&self.account, &keys, limit).await?;
-        }
-        Ok(())
-    }
-
-    fn timeout(&self) -> Duration {
-        let helm = self.deployment.spec.options.helm.as_ref();
-        Duration::from_secs(helm.map_or(0, |helm| u64::try_from(helm.timeout_seconds).unwrap_or(0)))
+    fn timeout(&self) -> Option<Duration> {
+        let seconds =
+            self.deployment.spec.options.helm.as_ref().map_or(0, |helm| helm.timeout_seconds);
+        u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs)
     }
 
     fn helm(&self, read: impl Fn(&bundle_format::api::options::HelmOptions) -> bool) -> bool {
@@ -483,6 +516,7 @@ impl Attempt<'_> {
         if let Err(second) = releases::update(&self.account, &record).await {
             tracing::warn!(release = %self.release, error = chain(&second), "record of the failure not written");
         }
+        self.retire_failed().await;
         if atomic {
             return Error::RolledBack {
                 release: self.release.name.clone(),
@@ -511,7 +545,7 @@ impl Attempt<'_> {
         if changes.refused.is_empty() { Ok(()) } else { Err(Error::Refused(changes.refused)) }
     }
 
-    fn record(&self, set: &RenderedSet) -> Record {
+    fn record(&self, set: &RenderedSet, hooks: &[Hook], values: Object) -> Record {
         let now = runtime::Clock::system().now_text();
         let version = self.next_version();
         let first = self.history.first().map(|record| record.release.info.first_deployed.clone());
@@ -519,13 +553,17 @@ impl Attempt<'_> {
         let name = self.deployment.name_any();
         let commit = self.deployment.labels().get(COMMIT).map(String::as_str).unwrap_or_default();
         let mut metadata = set.chart.metadata.clone();
-        metadata["annotations"] = releases::chart_annotations(&[
+        let owner = releases::chart_annotations(&[
             (BUNDLE_ID, &name),
             (COMMIT, commit),
             (AGENT_NAMESPACE, &self.deployer.agent_namespace),
             (SERVICE_ACCOUNT, &options.service_account),
             (KEEP_RESOURCES, if options.keep_resources { "true" } else { "false" }),
         ]);
+        match metadata["annotations"].as_object_mut() {
+            Some(annotations) => annotations.extend(owner),
+            None => metadata["annotations"] = Value::Object(owner),
+        }
         let is_install = self.history.is_empty();
         let release = Release {
             name: self.release.name.clone(),
@@ -545,18 +583,31 @@ impl Attempt<'_> {
                     "Preparing upgrade"
                 }
                 .to_owned(),
+                notes: set.notes.clone(),
                 ..Info::default()
             },
-            chart: Chart { metadata, values: json!({}), ..Chart::default() },
-            config: set.chart.values.clone(),
+            chart: Chart { metadata, values: set.chart.values.clone(), ..Chart::default() },
+            config: Value::Object(values),
             manifest: set.manifest.clone(),
-            hooks: Vec::new(),
+            hooks: hooks.iter().map(Hook::to_record).collect(),
             apply_method: "ssa".to_owned(),
         };
         let deployment_id = &self.deployment.spec.deployment_id;
         let annotations =
             releases::record_annotations(&name, &self.deployer.agent_namespace, deployment_id);
         Record { release, annotations }
+    }
+
+    /// Failed versions must not pile up; the last good one is never among those that go.
+    async fn retire_failed(&self) {
+        let current = self.next_version();
+        let is_old_failure = |record: &&Record| {
+            record.release.info.status == ReleaseStatus::Failed && record.release.version != current
+        };
+        let old: Vec<Record> = self.history.iter().filter(is_old_failure).cloned().collect();
+        if let Err(error) = releases::retire(&self.account, &old, 1).await {
+            tracing::warn!(release = %self.release, error = chain(&error), "old failures not tidied up");
+        }
     }
 
     /// Old records are history: failing to tidy them up does not fail the deployment.
@@ -592,6 +643,34 @@ pub fn objects_of(release: &Release) -> Vec<render::RenderedObject> {
         tracing::warn!(release = %release.id(), error = chain(&error), "manifest of the release cannot be read");
     }
     objects
+}
+
+/// What charts may know of the cluster.
+fn capabilities(kinds: &Kinds) -> Result<Capabilities, render::Error> {
+    let version = KubeVersion::parse(&kinds.kube_version)?;
+    // What the cluster serves, and nothing else: Helm's own list is only for renders without a cluster.
+    Ok(Capabilities {
+        kube_version: version,
+        api_versions: kinds.api_versions.iter().cloned().collect(),
+    })
+}
+
+/// Creates definitions of a chart's `crds/` folder that are missing; existing ones are left alone, as Helm does.
+async fn create_definitions(account: &Member, definitions: &[Value]) -> Result<(), Error> {
+    let mut created = Vec::new();
+    for definition in definitions {
+        let key = ObjectKey::of(definition);
+        match account.create(&key, definition).await {
+            Ok(_) => created.push(key),
+            Err(error) if error.code() == Some(409) => {}
+            Err(error) => return Err(Error::Refused(vec![RefusedObject { key, error }])),
+        }
+    }
+    if !created.is_empty() {
+        wait_until_established(account, created.iter()).await;
+        account.discovery().refresh(Duration::ZERO).await.map_err(CallError::from)?;
+    }
+    Ok(())
 }
 
 /// Scopes of kinds: those the cluster serves, and those a set defines itself.

@@ -9,13 +9,15 @@ use render::postrender::fill_namespaces;
 use runtime::chain;
 use serde_json::Value;
 
-use crate::deploy::{Deployer, Error, Served, objects_of, server_words};
+use crate::deploy::{Deployer, Error, HOOK_LIMIT, Served, objects_of, server_words};
 use crate::live::execute::RefusedObject;
+use crate::live::hooks::run_hooks;
 use crate::live::member::{CallError, Member};
 use crate::live::observe::{PARALLEL_CALLS, observe_objects};
 use crate::live::releases::{self, Record};
 use crate::plan::ObjectKey;
 use crate::plan::apply::{PruneDecision, phase, plan_prune};
+use crate::plan::hooks::{Hook, Moment};
 use crate::release::{ReleaseName, ReleaseStatus};
 
 /// Uninstalls a release.
@@ -58,7 +60,10 @@ pub async fn uninstall(
             }
         }
     }
+    let hooks: Vec<Hook> = last.release.hooks.iter().filter_map(Hook::from_record).collect();
+    run_hooks(&account, &hooks, Moment::PreDelete, HOOK_LIMIT).await?;
     delete_objects(&account, id, &objects, adopters).await?;
+    run_hooks(&account, &hooks, Moment::PostDelete, HOOK_LIMIT).await?;
     releases::delete_all(&account, id).await?;
     tracing::info!(release = %id, deployment = bundle_id, "release uninstalled");
     Ok(())

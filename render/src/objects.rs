@@ -92,7 +92,10 @@ pub fn decode_documents(
 }
 
 /// Takes lists (`kind: List`, `ConfigMapList`, …) apart.
-pub(crate) fn expand(object: RenderedObject, objects: &mut Vec<RenderedObject>) -> Result<(), Error> {
+pub(crate) fn expand(
+    object: RenderedObject,
+    objects: &mut Vec<RenderedObject>,
+) -> Result<(), Error> {
     let is_list =
         text_at(&object.value, "kind").ends_with("List") && object.value["items"].is_array();
     if !is_list {

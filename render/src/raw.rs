@@ -47,8 +47,9 @@ fn render_templates(
     request: &RenderRequest<'_>,
 ) -> Result<RenderedSet, Error> {
     let templates = files.iter().filter(|(name, _)| name.starts_with(TEMPLATES));
-    let mut chart: Vec<ChartFile> =
-        templates.map(|(name, data)| ChartFile { name: name.clone(), data: data.clone() }).collect();
+    let mut chart: Vec<ChartFile> = templates
+        .map(|(name, data)| ChartFile { name: name.clone(), data: data.clone() })
+        .collect();
     if chart.is_empty() {
         return Ok(RenderedSet { chart: info, ..RenderedSet::default() });
     }

@@ -5,12 +5,13 @@
 use std::collections::BTreeMap;
 
 use bundle_format::api::labels::{AGENT_NAMESPACE, BUNDLE_ID};
+use bundle_format::api::wire::Object;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use runtime::{ApiError, Classify, ErrorClass};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::member::{CallError, Member};
 use crate::plan::ObjectKey;
@@ -243,7 +244,6 @@ pub fn record_annotations(
 
 /// The five annotations by which Fleet knows its releases, for the chart's metadata.
 #[must_use]
-pub fn chart_annotations(pairs: &[(&str, &str)]) -> Value {
-    let map: BTreeMap<&str, &str> = pairs.iter().copied().collect();
-    json!(map)
+pub fn chart_annotations(pairs: &[(&str, &str)]) -> Object {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), Value::from(*value))).collect()
 }

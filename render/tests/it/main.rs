@@ -1,4 +1,5 @@
 //! Judged by what Helm printed.
 
+mod bundles;
 mod command;
 mod corpus;
