@@ -3,14 +3,15 @@
 //! Owns the manifest and the hashes of Rancher Fleet 0.16 (byte for byte, so that a running fleet
 //! can be taken over without a redeploy). Must not know files or clusters. Start at [`Manifest`].
 
+mod go_gzip;
+
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use flate2::{Compression, GzBuilder};
 use serde::Serialize;
 
 use crate::api::bundle::{BundleResource, BundleSpec};
@@ -18,6 +19,8 @@ use crate::api::names;
 use crate::api::options::BundleDeploymentOptions;
 use crate::api::wire::Object;
 use crate::error::{Classify, ErrorClass};
+
+use go_gzip::gzip;
 
 /// The encoding of a resource that is not plain text.
 pub const BASE64_GZ: &str = "base64+gz";
@@ -176,14 +179,6 @@ pub fn decode_resource(resource: &BundleResource) -> Result<Vec<u8>, ContentErro
         BASE64_GZ => gunzip(&unbase64()?, &resource.name),
         found => Err(ContentError::Encoding { name: name(), found: found.to_owned() }),
     }
-}
-
-/// gzip with the header Go writes: no name, no time, unknown system.
-pub fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut writer =
-        GzBuilder::new().operating_system(255).write(Vec::new(), Compression::default());
-    let written = writer.write_all(bytes).and_then(|()| writer.finish());
-    written.expect("writing to memory cannot fail")
 }
 
 fn gunzip(bytes: &[u8], what: &str) -> Result<Vec<u8>, ContentError> {

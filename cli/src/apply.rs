@@ -174,6 +174,14 @@ fn parse_label(text: &str) -> Result<(String, String), String> {
 /// # Errors
 /// Anything that kept a folder from becoming a bundle; the others are printed all the same.
 pub fn run(args: &ApplyArgs, ui: &mut Ui) -> anyhow::Result<()> {
+    run_in(Path::new("."), args, ui)
+}
+
+/// Runs the command as if `folder` were the current one.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_in(folder: &Path, args: &ApplyArgs, ui: &mut Ui) -> anyhow::Result<()> {
     let Some(output) = &args.output else {
         bail!("writing bundles to a cluster is not part of this build: print them with -o -");
     };
@@ -183,7 +191,9 @@ pub fn run(args: &ApplyArgs, ui: &mut Ui) -> anyhow::Result<()> {
     let (objects, failure) = match &args.file {
         Some(file) => (vec![serde_json::to_value(finished_bundle(args, file)?)?], None),
         None => {
-            let outcome = read_bundles(&DirTree::open(Path::new("."))?, &read_request(args)?);
+            let tree = DirTree::open(folder)
+                .with_context(|| format!("opening folder {}", folder.display()))?;
+            let outcome = read_bundles(&tree, &read_request(folder, args)?);
             bundle_objects(args, outcome, ui)?
         }
     };
@@ -209,9 +219,9 @@ fn finished_bundle(args: &ApplyArgs, file: &Path) -> anyhow::Result<Bundle> {
 }
 
 /// What the flags ask to read.
-pub fn read_request(args: &ApplyArgs) -> anyhow::Result<ReadRequest> {
+fn read_request(folder: &Path, args: &ApplyArgs) -> anyhow::Result<ReadRequest> {
     let mut all_labels: BTreeMap<String, String> = args.labels.iter().cloned().collect();
-    let commit = args.commit.clone().or_else(|| head_commit(Path::new(".")));
+    let commit = args.commit.clone().or_else(|| head_commit(folder));
     if let Some(commit) = commit.filter(|commit| !commit.is_empty()) {
         all_labels.insert(labels::COMMIT.to_owned(), commit);
     }

@@ -171,6 +171,9 @@ impl Planner<'_, '_> {
         let mut blocked_by: Option<String> = None;
         for index in 0..self.partitions.len() {
             let members = self.partitions[index].members.clone();
+            if blocked_by.is_none() && self.partitions[index].is_rest {
+                blocked_by = self.partition_held_back(index);
+            }
             if let Some(earlier) = &blocked_by {
                 members.iter().for_each(|&member| self.hold_back(member, earlier));
                 continue;
@@ -185,6 +188,15 @@ impl Planner<'_, '_> {
                 blocked_by = Some(partition.name.clone());
             }
         }
+    }
+
+    /// The first partition before this one in which somebody is held back. Clusters that no
+    /// partition names get the version only when all that one names have got it.
+    fn partition_held_back(&self, index: usize) -> Option<String> {
+        let named = self.partitions[..index].iter().filter(|partition| !partition.is_rest);
+        let held = |&&member: &&usize| self.plan.steps[member].held_by.is_some();
+        let mut holding = named.filter(|partition| partition.members.iter().any(|m| held(&m)));
+        holding.next().map(|partition| partition.name.clone())
     }
 
     fn hold_back(&mut self, member: usize, earlier: &str) {

@@ -18,12 +18,17 @@ const AUTO_PARTITION_THRESHOLD: i64 = 200;
 /// Name of the partition of the clusters that no partition of the strategy matches.
 const OTHERS: &str = "Others";
 
+/// Name of the partition of all clusters.
+const ALL: &str = "All";
+
 /// Clusters that get a new version together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Partition {
     /// Name, for the status.
     pub name: String,
-    /// Indices of its targets.
+    /// Holds the clusters that the strategy names in no partition: it waits for all the others.
+    pub is_rest: bool,
+    /// Indices of its targets, ascending.
     pub members: Vec<usize>,
     /// How many of them may be unavailable at once.
     pub max_unavailable_count: usize,
@@ -38,8 +43,9 @@ impl Partition {
 
 /// Splits targets into partitions.
 ///
-/// Guarantees: every target is in at least one. Those that no manual partition matches come last
-/// (Fleet 0.16 never rolls out to them: live finding 39).
+/// Guarantees: every target is in at least one. Those that no manual partition matches come last,
+/// partitioned automatically (Fleet 0.16 never rolls out to them, whatever its documentation says:
+/// live finding 39).
 ///
 /// # Errors
 /// A limit or a selector that means nothing.
@@ -48,7 +54,7 @@ pub(super) fn partition_targets(
     targets: &[Target<'_>],
 ) -> Result<Vec<Partition>, RolloutError> {
     match strategy.partitions.is_empty() {
-        true => automatic(strategy, targets.len()),
+        true => automatic(strategy, &(0..targets.len()).collect::<Vec<_>>(), ALL),
         false => manual(strategy, targets),
     }
 }
@@ -79,28 +85,36 @@ fn manual(
     }
     let others: Vec<usize> = (0..targets.len()).filter(|&index| !is_placed[index]).collect();
     if !others.is_empty() {
-        partitions.push(partition(OTHERS.to_owned(), others, strategy.max_unavailable.as_ref())?);
+        let rest = automatic(strategy, &others, OTHERS)?;
+        partitions.extend(rest.into_iter().map(|rest| Partition { is_rest: true, ..rest }));
     }
     Ok(partitions)
 }
 
-fn automatic(strategy: &RolloutStrategy, total: usize) -> Result<Vec<Partition>, RolloutError> {
+/// Chunks of targets, or one partition called `whole` when there are too few to cut.
+fn automatic(
+    strategy: &RolloutStrategy,
+    members: &[usize],
+    whole: &str,
+) -> Result<Vec<Partition>, RolloutError> {
     let limit = strategy.max_unavailable.as_ref();
     let threshold = strategy.auto_partition_threshold.unwrap_or(AUTO_PARTITION_THRESHOLD);
     let is_off = matches!(strategy.auto_partition_size, Some(IntOrString::Int(..=0)))
         || threshold <= 0
-        || (total as i64) < threshold;
+        || (members.len() as i64) < threshold;
     if is_off {
-        return Ok(vec![partition("All".to_owned(), (0..total).collect(), limit)?]);
+        return Ok(vec![partition(whole.to_owned(), members.to_vec(), limit)?]);
     }
     let default_size = IntOrString::String("25%".to_owned());
     let size = strategy.auto_partition_size.as_ref().unwrap_or(&default_size);
-    let size = resolve_limit(total, size, "autoPartitionSize")?.max(1);
-    let starts = (0..total).step_by(size);
-    starts
-        .map(|start| {
-            let end = total.min(start + size);
-            partition(format!("Partition {start} - {end}"), (start..end).collect(), limit)
+    let size = resolve_limit(members.len(), size, "autoPartitionSize")?.max(1);
+    let prefix = if whole == ALL { "Partition" } else { whole };
+    let chunks = members.chunks(size).enumerate();
+    chunks
+        .map(|(index, chunk)| {
+            let start = index * size;
+            let name = format!("{prefix} {start} - {}", start + chunk.len());
+            partition(name, chunk.to_vec(), limit)
         })
         .collect()
 }
@@ -113,5 +127,5 @@ fn partition(
     let all = IntOrString::String("100%".to_owned());
     let max_unavailable_count =
         resolve_limit(members.len(), limit.unwrap_or(&all), "maxUnavailable")?;
-    Ok(Partition { name, members, max_unavailable_count })
+    Ok(Partition { name, is_rest: false, members, max_unavailable_count })
 }

@@ -1,0 +1,3 @@
+//! The commands, judged from outside.
+
+mod golden;
