@@ -337,7 +337,7 @@ fn take_from_others(
     };
     let mut conflicts: Vec<Conflict> = managed.others(&owner).flat_map(conflicts_with).collect();
     if !force && !conflicts.is_empty() {
-        conflicts.sort_by(|a, b| (&a.manager, &a.field).cmp(&(&b.manager, &b.field)));
+        conflicts.sort_by(|a, b| a.manager.cmp(&b.manager));
         return Err(Error::Conflicts(conflicts));
     }
     let own = managed.get(&owner).cloned();

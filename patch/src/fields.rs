@@ -178,7 +178,7 @@ impl FieldSet {
         FieldSet { entries: entries.collect() }
     }
 
-    /// All members, parents before what is below them.
+    /// All members: at each level first its own, then those further down.
     pub fn paths(&self) -> Vec<Path> {
         let mut found = Vec::new();
         self.collect_paths(&mut Vec::new(), &mut found);
@@ -186,11 +186,12 @@ impl FieldSet {
     }
 
     fn collect_paths(&self, parents: &mut Vec<PathElement>, found: &mut Vec<Path>) {
+        for (step, _) in self.entries.iter().filter(|(_, entry)| entry.is_member) {
+            let path = parents.iter().chain([step]).cloned().collect();
+            found.push(Path(path));
+        }
         for (step, entry) in &self.entries {
             parents.push(step.clone());
-            if entry.is_member {
-                found.push(Path(parents.clone()));
-            }
             entry.children.collect_paths(parents, found);
             parents.pop();
         }
@@ -248,7 +249,7 @@ mod tests {
         let set = FieldSet::decode(&wire).expect("readable");
         assert_eq!(set.encode(), wire);
         let shown: Vec<String> = set.paths().iter().map(Path::to_string).collect();
-        assert_eq!(shown[2], ".spec.finalizers[=1]");
+        assert_eq!(shown[2], ".spec.finalizers[=1]", "{shown:?}");
         assert_eq!(shown[4], ".spec.ports[port=80,protocol=\"TCP\"]");
     }
 

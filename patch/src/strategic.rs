@@ -105,7 +105,10 @@ fn merge_maps(
             (Some(Value::Array(old)), Value::Array(value)) => {
                 let order = directives.order_of(&field);
                 merged_lists.insert(field.clone());
-                Value::Array(merge_lists(&field, old, value, below, order, depth)?)
+                {
+                    let list = List { field: &field, schema: below, order };
+                    Value::Array(merge_lists(&list, old, value, depth)?)
+                }
             }
             (_, value) if value.get(DIRECTIVE).is_some() => continue,
             (_, value) => clean(value, depth)?,
@@ -200,14 +203,21 @@ fn key_of(list: Option<Schema<'_>>) -> Option<&str> {
     list.filter(|list| list.has_strategy("merge")).and_then(Schema::merge_key)
 }
 
+/// A list and what is known about it.
+struct List<'a> {
+    field: &'a str,
+    schema: Option<Schema<'a>>,
+    /// The order that the patch asks for.
+    order: Option<&'a [Value]>,
+}
+
 fn merge_lists(
-    field: &str,
+    list: &List<'_>,
     old: Vec<Value>,
     patch: Vec<Value>,
-    schema: Option<Schema<'_>>,
-    order: Option<&[Value]>,
     depth: usize,
 ) -> Result<Vec<Value>, Error> {
+    let &List { field, schema, order } = list;
     let merges = schema.is_some_and(|schema| schema.has_strategy("merge"));
     if !merges {
         return patch.into_iter().map(|item| strip(item, depth)).collect();

@@ -191,6 +191,8 @@ fn explains(ours: &Value, theirs: &Value, live: Option<&Value>, path: &str) -> O
             let mut pairs = ours.iter().zip(theirs).enumerate();
             pairs.find_map(|(at, (a, b))| explains(a, b, None, &format!("{path}[{at}]")))
         }
+        // The peer leaves null where a collection that is applied empty lost its content.
+        (ours, Value::Null) if *ours == json!({}) || *ours == json!([]) => None,
         (ours, theirs) => differ(path, ours, theirs),
     }
 }
