@@ -11,6 +11,7 @@
 
 #[macro_use]
 pub mod api;
+pub mod charts;
 pub mod content;
 pub mod error;
 pub mod fleet_yaml;

@@ -13,8 +13,8 @@ use crate::api::labels;
 use crate::api::options::BundleDeploymentOptions;
 use crate::content::{ContentId, Manifest};
 use crate::error::{Classify, ErrorClass};
-use crate::options::{ResolveError, Resolver, Rules, Target, add_namespace_metadata};
 use crate::options::values::without_machine_keys;
+use crate::options::{ResolveError, Resolver, Rules, Target, add_namespace_metadata};
 use crate::placement::{PlacementPolicy, place_targets};
 use crate::rollout::{PartitionPlan, RolloutError, RolloutPlan, Step, plan_rollout};
 use crate::summary::{Contribution, Tally, ready_message};
@@ -246,10 +246,7 @@ fn summarize_targets(
         unavailable_partitions: rollout.unavailable_partition_count as i64,
         max_unavailable_partitions: rollout.max_unavailable_partition_count as i64,
         partitions: rollout.partitions.iter().map(partition).collect(),
-        display: BundleDisplay {
-            ready_clusters: tally.ready_of_all(),
-            state: state.to_owned(),
-        },
+        display: BundleDisplay { ready_clusters: tally.ready_of_all(), state: state.to_owned() },
         ..Default::default()
     };
     (status, ready_message)
@@ -262,7 +259,8 @@ fn no_match_message(spec: &BundleSpec) -> String {
     let targets = spec.real_targets().iter().map(|target| {
         let mut shown = serde_json::Map::new();
         let json = serde_json::to_value(target).unwrap_or_default();
-        for key in ["name", "clusterName", "clusterGroup", "clusterSelector", "clusterGroupSelector"]
+        for key in
+            ["name", "clusterName", "clusterGroup", "clusterSelector", "clusterGroupSelector"]
         {
             if let Some(value) = json.get(key).filter(|value| **value != "") {
                 shown.insert(key.to_owned(), value.clone());
@@ -279,7 +277,11 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn world(bundle: &Bundle, clusters: &[ClusterView], deployments: &[&BundleDeployment]) -> (BundleStatus, String, Vec<BundleDeployment>) {
+    fn world(
+        bundle: &Bundle,
+        clusters: &[ClusterView],
+        deployments: &[&BundleDeployment],
+    ) -> (BundleStatus, String, Vec<BundleDeployment>) {
         let world = BundleWorld {
             bundle,
             clusters,
@@ -321,7 +323,10 @@ mod tests {
     fn a_plan_carried_out_plans_no_change() {
         let (bundle, clusters) = (bundle(), [cluster("a")]);
         let (status, message, first) = world(&bundle, &clusters, &[]);
-        assert_eq!((status.display.ready_clusters.as_str(), message.as_str()), ("0/1", "Pending(1) [Cluster fleet/a]"));
+        assert_eq!(
+            (status.display.ready_clusters.as_str(), message.as_str()),
+            ("0/1", "Pending(1) [Cluster fleet/a]")
+        );
         let labels = first[0].metadata.labels.as_ref().expect("some");
         assert_eq!(labels.get("fleet.cattle.io/commit").map(String::as_str), Some("c"));
         assert!(!labels.contains_key("objectset.rio.cattle.io/hash"));
@@ -335,6 +340,9 @@ mod tests {
     fn a_bundle_that_goes_nowhere_is_not_ready_and_names_its_selector() {
         let (status, message, _) = world(&bundle(), &[], &[]);
         assert_eq!(status.display.state, "NoMatch");
-        assert!(message.contains(r#""clusterSelector":{"matchLabels":{"env":"dev"}}"#), "{message}");
+        assert!(
+            message.contains(r#""clusterSelector":{"matchLabels":{"env":"dev"}}"#),
+            "{message}"
+        );
     }
 }

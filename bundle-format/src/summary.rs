@@ -167,7 +167,12 @@ impl Contribution {
     pub fn towards(deployment: Option<&BundleDeployment>, deployment_id: &str) -> Self {
         let Some(deployment) = deployment else {
             let (modified, non_ready) = (Vec::new(), Vec::new());
-            return Self { state: BundleState::Pending, message: String::new(), modified, non_ready };
+            return Self {
+                state: BundleState::Pending,
+                message: String::new(),
+                modified,
+                non_ready,
+            };
         };
         let state = state_towards(deployment, deployment_id);
         let lists = deployment.status.as_ref().filter(|_| state != BundleState::Ready);

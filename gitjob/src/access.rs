@@ -10,6 +10,7 @@ use kube::Api;
 use runtime::ObjectKey;
 use runtime::client::{ApiError, optional};
 
+use crate::chart::HelmAccess;
 use crate::context::Context;
 use crate::git::auth::{DEFAULT_SECRET, read_access};
 use crate::net::Access;
@@ -98,7 +99,7 @@ fn version_of(ctx: &Context, repo: &ObjectKey, name: &str) -> Option<String> {
 ///
 /// # Errors
 /// When the API does not answer.
-pub(crate) async fn fetch_secret(
+async fn fetch_secret(
     ctx: &Context,
     repo: &ObjectKey,
     name: &str,
@@ -106,4 +107,19 @@ pub(crate) async fn fetch_secret(
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &repo.namespace);
     optional(api.get(name).await)
         .map_err(|e| ApiError::new(format!("read secret {}/{name}", repo.namespace), e))
+}
+
+/// The Helm credentials of a GitRepo; the inner error is for its owner to fix.
+pub(crate) async fn observe_helm_access(
+    ctx: &Context,
+    repo: &GitRepo,
+) -> Result<Result<HelmAccess, String>, ApiError> {
+    let (spec, key) = (&repo.spec, ObjectKey::of(repo));
+    let mut found = [None, None];
+    let names = [&spec.helm_secret_name, &spec.helm_secret_name_for_paths];
+    for (secret, name) in found.iter_mut().zip(names).filter(|(_, name)| !name.is_empty()) {
+        *secret = fetch_secret(ctx, &key, name).await?;
+    }
+    let [common, for_paths] = &found;
+    Ok(HelmAccess::new(spec, common.as_ref(), for_paths.as_ref()))
 }

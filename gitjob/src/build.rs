@@ -14,6 +14,8 @@ use runtime::{Classify, ErrorClass, ObjectKey, chain};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::observe_helm_access;
+use crate::chart::fetch_charts;
 use crate::context::Context;
 use crate::git::{GitError, GitTree, Remote, fetch_tree};
 use crate::memory::{BuildKey, Built, Written};
@@ -82,8 +84,40 @@ pub(crate) async fn build(
     if cancel.is_cancelled() {
         return Err(ReconcileError::Cancelled);
     }
-    publish(ctx, repo, outcome, &mut built).await;
+    tokio::select! {
+        () = cancel.cancelled() => return Err(ReconcileError::Cancelled),
+        done = complete_and_publish(ctx, repo, outcome, &mut built) => done?,
+    }
     Ok(built)
+}
+
+async fn complete_and_publish(
+    ctx: &Arc<Context>,
+    repo: &GitRepo,
+    mut outcome: ReadOutcome,
+    built: &mut Built,
+) -> Result<(), ReconcileError> {
+    let mut held = BTreeSet::new();
+    if outcome.drafts.iter().any(|draft| !draft.is_complete()) {
+        let helm = observe_helm_access(ctx, repo).await?;
+        for draft in outcome.drafts.iter_mut().filter(|draft| !draft.is_complete()) {
+            let fetched = match &helm {
+                Ok(helm) => fetch_charts(&ctx.charts, helm, draft).await,
+                Err(text) => Err((text.clone(), ErrorClass::User)),
+            };
+            if let Err((text, class)) = fetched {
+                built.fail(format!("{}: {text}", shown(&draft.path)), class);
+                held.insert(draft.name.clone());
+            }
+        }
+        outcome.drafts.retain(|draft| draft.is_complete());
+    }
+    publish(ctx, repo, outcome, held, built).await;
+    Ok(())
+}
+
+fn shown(path: &str) -> &str {
+    if path.is_empty() { "." } else { path }
 }
 
 /// Reads the tree on a blocking thread.
@@ -96,15 +130,20 @@ async fn read(tree: GitTree, request: ReadRequest) -> ReadOutcome {
     }
 }
 
-async fn publish(ctx: &Arc<Context>, repo: &GitRepo, outcome: ReadOutcome, built: &mut Built) {
+async fn publish(
+    ctx: &Arc<Context>,
+    repo: &GitRepo,
+    outcome: ReadOutcome,
+    mut held: BTreeSet<String>,
+    built: &mut Built,
+) {
     let key = ObjectKey::of(repo);
     let is_complete = outcome.is_complete();
     for failure in &outcome.failures {
-        let path = if failure.path.is_empty() { "." } else { &failure.path };
+        let path = shown(&failure.path);
         built.fail(format!("{path}: {}", chain(&failure.error)), failure.error.class());
     }
     outcome.notices.iter().for_each(|notice| built.note(notice));
-    let mut held = BTreeSet::new();
     let mut wanted = Vec::new();
     for draft in outcome.drafts {
         draft.notices.iter().for_each(|notice| built.note(notice));
@@ -145,13 +184,9 @@ async fn publish(ctx: &Arc<Context>, repo: &GitRepo, outcome: ReadOutcome, built
 
 /// Turns a draft into a Bundle whose values are taken out.
 fn complete(draft: BundleDraft, namespace: &str) -> Result<WantedBundle, String> {
-    let path = if draft.path.is_empty() { ".".to_owned() } else { draft.path.clone() };
+    let path = shown(&draft.path).to_owned();
     if let Some(problem) = draft.problems.first() {
         return Err(format!("{path}: {problem}"));
-    }
-    if let Some(chart) = draft.charts.first() {
-        let name = [&chart.repo, &chart.chart].map(String::as_str).join(" ");
-        return Err(format!("{path}: remote chart {} cannot be fetched yet", name.trim()));
     }
     let mut bundle = draft.into_bundle(namespace);
     let values = extract_bundle_values(&mut bundle.spec).map_err(|e| format!("{path}: {e}"))?;

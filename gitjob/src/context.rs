@@ -15,6 +15,7 @@ use runtime::cache::{CacheBuilder, Change};
 use runtime::events::Events;
 use runtime::{Cache, Clock, ObjectKey, Queue};
 
+use crate::chart::ChartStore;
 use crate::config::GitjobConfig;
 use crate::git::remote::Link;
 use crate::git::{GitError, GitStore, Heads};
@@ -44,8 +45,8 @@ pub(crate) struct Context {
     pub(crate) bundles: Cache<PartialObjectMeta<Bundle>>,
     /// Names and versions of all Secrets.
     pub(crate) secrets: Cache<PartialObjectMeta<Secret>>,
-    /// Network.
-    pub(crate) fetcher: Arc<Fetcher>,
+    /// Charts from elsewhere.
+    pub(crate) charts: ChartStore,
     /// Git over the network.
     pub(crate) link: Arc<Link>,
     /// Shared answers about refs.
@@ -102,14 +103,14 @@ impl Context {
                 .shrink(shrink_secret)
                 .start(),
             link: Link::new(Arc::clone(&fetcher), config.git_timeout),
-            store: GitStore::new(config.work_dir.clone(), config.fetch)?,
+            store: GitStore::new(config.work_dir.join("git"), config.fetch)?,
             heads: Heads::default(),
             metrics: GitMetrics::default(),
             memory: Memory::default(),
             webhook_secrets: SecretCache::default(),
             leading: AtomicBool::new(false),
             subscribed: AtomicBool::new(false),
-            fetcher,
+            charts: ChartStore::new(fetcher, config.work_dir.join("charts")),
             events,
             clock,
             client,
@@ -272,7 +273,7 @@ fn secrets_of(repo: &GitRepo) -> Vec<String> {
 }
 
 /// The parts of the status that the controller fills are big and not ours.
-fn shrink_repo(repo: &mut GitRepo) {
+pub(crate) fn shrink_repo(repo: &mut GitRepo) {
     if let Some(status) = &mut repo.status {
         status.resources = Vec::new();
         status.per_cluster_resource_counts.clear();

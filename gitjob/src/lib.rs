@@ -5,6 +5,7 @@
 
 mod access;
 mod build;
+mod chart;
 pub mod config;
 mod context;
 mod delete;

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bundle_format::api::GitRepoStatus;
 use jiff::Timestamp;
 use runtime::ObjectKey;
 use tokio::time::Instant;
@@ -70,6 +71,17 @@ pub(crate) struct Written {
     pub(crate) at: Instant,
 }
 
+/// A status that was written, for the moment in which the cache does not show it yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Reported {
+    /// `resourceVersion` before the write.
+    pub(crate) before: String,
+    /// `resourceVersion` after it.
+    pub(crate) after: String,
+    /// The status after it.
+    pub(crate) status: GitRepoStatus,
+}
+
 /// What is remembered of one GitRepo.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RepoMemory {
@@ -87,6 +99,8 @@ pub(crate) struct RepoMemory {
     pub(crate) written: BTreeMap<String, Written>,
     /// Trust and credentials, with the versions they were read from.
     pub(crate) access: Option<(String, Access)>,
+    /// The status as last written.
+    pub(crate) reported: Option<Reported>,
     /// Cancels the build that runs now.
     pub(crate) running: Option<CancellationToken>,
 }

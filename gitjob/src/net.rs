@@ -12,7 +12,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, LOCATION};
+use http::header::{AUTHORIZATION, LOCATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use reqwest::{Certificate, Client, Url};
 use runtime::{Classify, ErrorClass};
@@ -124,6 +124,8 @@ pub enum NetError {
         status: StatusCode,
         /// What to do about it, or empty.
         hint: &'static str,
+        /// `WWW-Authenticate` of a 401.
+        challenge: Option<String>,
     },
     /// No connection, TLS failed, or it broke.
     #[error("{url} is not reachable: {detail}")]
@@ -311,7 +313,9 @@ async fn read(mut response: reqwest::Response, ask: &Ask<'_>, url: Url) -> Resul
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "; check the credentials",
             _ => "",
         };
-        return Err(NetError::Status { url: redacted(&url), status, hint });
+        let challenge = response.headers().get(WWW_AUTHENTICATE).and_then(|v| v.to_str().ok());
+        let challenge = challenge.map(str::to_owned);
+        return Err(NetError::Status { url: redacted(&url), status, hint, challenge });
     }
     let too_large = || NetError::TooLarge { url: redacted(&url), bytes_max: ask.bytes_max };
     if response.content_length().is_some_and(|length| length > ask.bytes_max) {

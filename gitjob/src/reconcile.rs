@@ -16,10 +16,10 @@ use tokio::time::Instant;
 
 use crate::access::{AccessError, observe_access};
 use crate::build::build;
-use crate::context::Context;
+use crate::context::{Context, shrink_repo};
 use crate::delete::finish_deletion;
 use crate::git::{CommitId, GitError, Reference, Remote};
-use crate::memory::{BuildKey, Built};
+use crate::memory::{BuildKey, Built, Reported};
 use crate::plan::poll::{HINT_RETRY, HINT_WINDOW, PollPlan, PollState, plan_poll};
 use crate::plan::restrict::restrict;
 use crate::publish::FIELD_MANAGER;
@@ -362,16 +362,29 @@ impl Pass<'_> {
         let now = self.ctx.clock.now();
         // The newest copy: the controller writes its part of this status too.
         let live = self.ctx.repos.get(self.key).unwrap_or_else(|| Arc::clone(self.repo));
-        let before = live.status.clone().unwrap_or_default();
+        let live_version = live.metadata.resource_version.clone().unwrap_or_default();
+        let (version, before) = match memory.reported {
+            Some(own) if own.before == live_version => (own.after, own.status),
+            _ => (live_version, live.status.clone().unwrap_or_default()),
+        };
         let after = next_status(&before, &facts, now);
         let as_json = |status| serde_json::to_value(status).unwrap_or_default();
         let api: Api<GitRepo> = Api::namespaced(self.ctx.client.clone(), &self.key.namespace);
         let write = StatusWrite {
             name: &self.key.name,
-            resource_version: live.metadata.resource_version.as_deref(),
+            resource_version: Some(&version),
             noise: noise(&before, now),
         };
-        patch_status(&api, &write, &as_json(&before), &as_json(&after)).await?;
+        let written = patch_status(&api, &write, &as_json(&before), &as_json(&after)).await?;
+        if let Some(mut written) = written {
+            shrink_repo(&mut written);
+            let reported = Reported {
+                before: live.metadata.resource_version.clone().unwrap_or_default(),
+                after: written.metadata.resource_version.unwrap_or_default(),
+                status: written.status.unwrap_or_default(),
+            };
+            self.ctx.memory.with(self.key, |memory| memory.reported = Some(reported));
+        }
         Ok(())
     }
 

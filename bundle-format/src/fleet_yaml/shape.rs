@@ -111,7 +111,8 @@ impl Shape {
 
     fn of_object(schema: &Value) -> Self {
         if let Some(Value::Object(properties)) = schema.get("properties") {
-            let members = properties.iter().map(|(key, inner)| (key.clone(), Self::of_schema(inner)));
+            let members =
+                properties.iter().map(|(key, inner)| (key.clone(), Self::of_schema(inner)));
             return Self::Struct(members.collect());
         }
         match schema.get("additionalProperties") {
@@ -191,9 +192,9 @@ impl Fitting<'_> {
             }
             (Shape::Text, Value::Bool(flag)) => Ok(Value::String(flag.to_string())),
             (Shape::Text, Value::Number(number)) => Ok(Value::String(go_number_text(&number))),
-            (Shape::Integer | Shape::IntegerOrText, Value::Number(number)) => {
-                whole_number(&number).map(Value::from).ok_or_else(|| self.misfit(shape, "a fraction"))
-            }
+            (Shape::Integer | Shape::IntegerOrText, Value::Number(number)) => whole_number(&number)
+                .map(Value::from)
+                .ok_or_else(|| self.misfit(shape, "a fraction")),
             (Shape::Boolean, value @ Value::Bool(_)) => Ok(value),
             (Shape::List(inner), Value::Array(items)) => {
                 let fitted = items.into_iter().enumerate().map(|(index, item)| {
@@ -368,7 +369,10 @@ mod tests {
             "defaultNamespace": "12", "labels": {"a": "true", "b": "1", "c": "", "d": "1e+22"},
             "helm": {"maxHistory": 3, "values": {"x": 1}}, "size": 2,
         });
-        assert_eq!(goyaml::json::to_string(&fitted.expect("fits")), goyaml::json::to_string(&expected));
+        assert_eq!(
+            goyaml::json::to_string(&fitted.expect("fits")),
+            goyaml::json::to_string(&expected)
+        );
         assert!(unknown.is_empty(), "{unknown:?}");
     }
 

@@ -171,8 +171,7 @@ fn finish(options: BundleDeploymentOptions) -> (Arc<BundleDeploymentOptions>, Op
 /// all are merged onto them in order (Fleet 0.16, golden `extra-modes`).
 fn merge_choice(bundle: &Bundle, rules: &Rules, choice: &Choice) -> BundleDeploymentOptions {
     let targets: &[BundleTarget] = &bundle.spec.targets;
-    let all = bundle.spec.target_customization_mode
-        == Some(TargetCustomizationMode::AllMatches);
+    let all = bundle.spec.target_customization_mode == Some(TargetCustomizationMode::AllMatches);
     let mut own = match (all, choice.customizations.first()) {
         (false, Some(&first)) => targets[first].options.clone(),
         _ => targets[choice.target].options.clone(),
@@ -188,12 +187,12 @@ fn merge_choice(bundle: &Bundle, rules: &Rules, choice: &Choice) -> BundleDeploy
         let numbers = goyaml::json::go_number_value(Value::Object(std::mem::take(values)));
         *values = numbers.as_object().cloned().unwrap_or_default();
     }
-    let of_git_repo = bundle.metadata.labels.as_ref().is_some_and(|labels| {
-        labels.get(labels::REPO_NAME).is_some_and(|name| !name.is_empty())
-    });
+    let of_git_repo =
+        bundle.metadata.labels.as_ref().is_some_and(|labels| {
+            labels.get(labels::REPO_NAME).is_some_and(|name| !name.is_empty())
+        });
     if of_git_repo && rules.allowed_target_namespace_selector.is_some() {
-        merged.allowed_target_namespace_selector =
-            rules.allowed_target_namespace_selector.clone();
+        merged.allowed_target_namespace_selector = rules.allowed_target_namespace_selector.clone();
     }
     if rules.forbid_namespace_creation {
         merged.create_namespace = Some(false);

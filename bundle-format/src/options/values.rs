@@ -162,7 +162,11 @@ pub(super) fn resolve_values(
     Ok(resolved)
 }
 
-fn substitute_labels(values: &mut Object, labels: &Labels, depth: usize) -> Result<(), ValuesError> {
+fn substitute_labels(
+    values: &mut Object,
+    labels: &Labels,
+    depth: usize,
+) -> Result<(), ValuesError> {
     if depth > MAX_DEPTH {
         return Err(ValuesError::TooDeep);
     }
@@ -340,7 +344,8 @@ pub fn extract_deployment_values(spec: &mut BundleDeploymentSpec) -> DeploymentV
         values: document(&spec.options),
         staged: document(&spec.staged_options),
     };
-    for helm in [&mut spec.options, &mut spec.staged_options].into_iter().filter_map(|o| o.helm.as_mut())
+    for helm in
+        [&mut spec.options, &mut spec.staged_options].into_iter().filter_map(|o| o.helm.as_mut())
     {
         helm.values = None;
     }

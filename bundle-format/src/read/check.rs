@@ -52,7 +52,8 @@ fn is_rendered(spec: &BundleSpec, files: &Files) -> bool {
     let options = std::iter::once(&spec.options).chain(spec.targets.iter().map(|t| &t.options));
     options.into_iter().any(|options| {
         let has = |folder: &str, base: &str| files.contains_key(&join_path(folder, base));
-        has(chart_folder(options), "Chart.yaml") || has(kustomize_folder(options), "kustomization.yaml")
+        has(chart_folder(options), "Chart.yaml")
+            || has(kustomize_folder(options), "kustomization.yaml")
     })
 }
 

@@ -74,11 +74,7 @@ pub struct ChartRequest {
 impl ChartRequest {
     /// The chart that these options name.
     pub fn of_options(helm: &HelmOptions) -> Self {
-        Self {
-            chart: helm.chart.clone(),
-            repo: helm.repo.clone(),
-            version: helm.version.clone(),
-        }
+        Self { chart: helm.chart.clone(), repo: helm.repo.clone(), version: helm.version.clone() }
     }
 
     /// The folder of the bundle that the chart's files go to (Fleet 0.16, fleet-compat B).

@@ -15,7 +15,9 @@ use crate::options::merge::merge_values;
 
 use super::check::check_manifests;
 use super::draft::{BundleDraft, ChartRequest, ImageScanDraft, chart_dependencies};
-use super::request::{BundleOverrides, ReadRequest, default_bundle_target, real_target, restriction};
+use super::request::{
+    BundleOverrides, ReadRequest, default_bundle_target, real_target, restriction,
+};
 use super::resources::{ReadLimits, collect_files};
 use super::roots::find_fleet_yaml;
 use super::tree::{Boundary, EntryKind, FileTree, TreeError, join_path, resolve_path, split_path};
@@ -206,7 +208,9 @@ fn fold_values_files(
                 Ok(Value::Null) => continue,
                 Ok(Value::Object(values)) => values,
                 Ok(_) => return Err(failed("must be a map".to_owned())),
-                Err(error) => return Err(failed(format!("line {}: {}", error.line, error.message))),
+                Err(error) => {
+                    return Err(failed(format!("line {}: {}", error.line, error.message)));
+                }
             };
             let Value::Object(over) = goyaml::json::go_number_value(Value::Object(over)) else {
                 continue;

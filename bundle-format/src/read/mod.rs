@@ -86,9 +86,7 @@ pub enum ReadError {
         paths: Vec<String>,
     },
     /// ImageScans while the feature is off.
-    #[error(
-        "imagescan is disabled; remove imagescans from your config files, or enable imagescan"
-    )]
+    #[error("imagescan is disabled; remove imagescans from your config files, or enable imagescan")]
     ImageScansDisabled,
     /// An ImageScan without `tagName`.
     #[error("the name of scan is required: set imageScans[{index}].tagName")]
@@ -215,8 +213,9 @@ fn bundle_folders(
                     Ok(roots) if roots.is_empty() => {
                         outcome.notices.push(Notice::PathWithoutBundle { path });
                     }
-                    Ok(roots) => folders.extend(roots.into_iter().map(|path| {
-                        BundleFolder { path, options_file: request.options_file.clone() }
+                    Ok(roots) => folders.extend(roots.into_iter().map(|path| BundleFolder {
+                        path,
+                        options_file: request.options_file.clone(),
                     })),
                     Err(error) => failed(&path, error.into()),
                 }

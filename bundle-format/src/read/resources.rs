@@ -9,9 +9,7 @@ use super::Notice;
 use super::glob::GlobError;
 use super::ignore::{FILE_NAME as IGNORE_FILE, IgnoreRules};
 use super::roots::MAX_DEPTH;
-use super::tree::{
-    Boundary, EntryKind, FileTree, TreeError, join_path, resolve_path, split_path,
-};
+use super::tree::{Boundary, EntryKind, FileTree, TreeError, join_path, resolve_path, split_path};
 
 /// Bounds on what one GitRepo may make us read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,8 +85,16 @@ pub(crate) fn collect_files(
     notices: &mut Vec<Notice>,
 ) -> Result<Files, ResourcesError> {
     let (root, _) = resolve_path(tree, folder, Boundary::Repository)?;
-    let mut walk =
-        Collect { tree, root: &root, excluded, limits, notices, files: Files::new(), seen: 0, bytes: 0 };
+    let mut walk = Collect {
+        tree,
+        root: &root,
+        excluded,
+        limits,
+        notices,
+        files: Files::new(),
+        seen: 0,
+        bytes: 0,
+    };
     // A hidden folder is skipped even when a path names it.
     if !split_path(folder).1.starts_with('.') {
         walk.visit("", &mut Vec::new())?;

@@ -88,7 +88,10 @@ fn match_folders(tree: &dyn FileTree, pattern: &str) -> Result<Vec<String>, Root
                 }
             }
         }
-        next = next.into_iter().filter_map(|path| existing_folder(tree, path).transpose()).collect::<Result<_, _>>()?;
+        next = next
+            .into_iter()
+            .filter_map(|path| existing_folder(tree, path).transpose())
+            .collect::<Result<_, _>>()?;
         found = next;
     }
     Ok(found)
@@ -215,8 +218,7 @@ mod tests {
 
     #[test]
     fn a_folder_with_a_fleet_yaml_is_a_bundle_and_so_is_a_path_with_loose_manifests() {
-        let files =
-            ["s/a/fleet.yaml", "s/a/nested/fleet.yml", "s/b/fleet.yaml", "s/plain/cm.yaml"];
+        let files = ["s/a/fleet.yaml", "s/a/nested/fleet.yml", "s/b/fleet.yaml", "s/plain/cm.yaml"];
         assert_eq!(roots(&files, "s"), ["s", "s/a", "s/a/nested", "s/b"]);
         assert_eq!(roots(&files, "s/plain"), ["s/plain"]);
         assert_eq!(roots(&files, "s/*"), ["s/a", "s/a/nested", "s/b", "s/plain"]);

@@ -25,7 +25,8 @@ fn names(outcome: &ReadOutcome) -> Vec<&str> {
 #[test]
 fn bundles_are_named_after_repo_and_folder() {
     // Vectors of fleet-yaml 2.3 and fleet-compat B.1, and golden `extra-several`.
-    let long = "several/Long_Name.With--Odd..Chars_and_a_very_long_path_that_goes_on_and_on_for_ever";
+    let long =
+        "several/Long_Name.With--Odd..Chars_and_a_very_long_path_that_goes_on_and_on_for_ever";
     for (folder, name) in [
         ("multi-cluster/helm", "case-multi-cluster-helm"),
         (".", "case"),
@@ -48,8 +49,11 @@ fn one_bad_folder_fails_alone() {
     ]);
     let outcome = read_bundles(&tree, &scan(&["a", "b", "c", "../d", "nothing"]));
     assert_eq!(names(&outcome), ["case-a"]);
-    let failures: Vec<_> =
-        outcome.failures.iter().map(|failure| format!("{} | {}", failure.path, failure.error)).collect();
+    let failures: Vec<_> = outcome
+        .failures
+        .iter()
+        .map(|failure| format!("{} | {}", failure.path, failure.error))
+        .collect();
     assert_eq!(failures.len(), 3, "{failures:?}");
     assert_eq!(failures[0], "../d | path \"../d\" leads out of the repository");
     assert_eq!(failures[1], "b | b/fleet.yaml: line 1: helm must be a map, not a number");

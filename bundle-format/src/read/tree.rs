@@ -171,9 +171,9 @@ impl Boundary<'_> {
     fn holds(self, path: &str) -> bool {
         match self {
             Self::Repository | Self::Bundle("") => true,
-            Self::Bundle(folder) => {
-                path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            }
+            Self::Bundle(folder) => path
+                .strip_prefix(folder)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
         }
     }
 }
@@ -272,7 +272,11 @@ impl MemTree {
     fn is_folder(&self, path: &str) -> bool {
         let prefix = format!("{path}/");
         path.is_empty()
-            || self.nodes.range(prefix.clone()..).next().is_some_and(|(p, _)| p.starts_with(&prefix))
+            || self
+                .nodes
+                .range(prefix.clone()..)
+                .next()
+                .is_some_and(|(p, _)| p.starts_with(&prefix))
     }
 }
 
@@ -334,7 +338,10 @@ mod tests {
             .with_link("app/b", "a");
         let inside = Boundary::Bundle("app");
         // `sub` leads to `app`, and `..` from there is the root, where no values.yaml lies.
-        assert!(matches!(resolved(&tree, "app/good.yaml", inside), Err(TreeError::NotFound { .. })));
+        assert!(matches!(
+            resolved(&tree, "app/good.yaml", inside),
+            Err(TreeError::NotFound { .. })
+        ));
         assert_eq!(resolved(&tree, "app/sub/values.yaml", inside), Ok("app/values.yaml".into()));
         assert!(matches!(resolved(&tree, "app/out.yaml", inside), Err(TreeError::Escapes { .. })));
         assert_eq!(

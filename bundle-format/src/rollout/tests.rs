@@ -132,8 +132,9 @@ fn partitions_go_one_after_the_other_and_clusters_in_none_go_last() {
 
 #[test]
 fn automatic_partitions_are_named_by_their_bounds() {
-    let plan = fleet(&[Stand::OldReady; 6])
-        .plan(json!({"autoPartitionThreshold": 5, "autoPartitionSize": "50%", "maxUnavailable": 1}));
+    let plan = fleet(&[Stand::OldReady; 6]).plan(
+        json!({"autoPartitionThreshold": 5, "autoPartitionSize": "50%", "maxUnavailable": 1}),
+    );
     let names: Vec<_> = plan.partitions.iter().map(|p| p.partition.name.as_str()).collect();
     assert_eq!(names, ["Partition 0 - 3", "Partition 3 - 6"]);
     assert_eq!(promoted(&plan), [0]);
@@ -177,7 +178,14 @@ fn next_random(state: &mut u64) -> u64 {
 
 #[test]
 fn a_plan_never_exceeds_a_budget() {
-    let all = [Stand::New, Stand::Staged, Stand::OldReady, Stand::OldBroken, Stand::Promoted, Stand::Done];
+    let all = [
+        Stand::New,
+        Stand::Staged,
+        Stand::OldReady,
+        Stand::OldBroken,
+        Stand::Promoted,
+        Stand::Done,
+    ];
     let strategies = [
         json!({"maxUnavailable": 1}),
         json!({"maxUnavailable": 0}),

@@ -18,16 +18,8 @@ fn the_state_follows_from_ids_and_conditions() {
             BundleState::ErrApplied,
         ),
         (ids("b", "b"), json!({"appliedDeploymentID": "b"}), BundleState::NotReady),
-        (
-            ids("b", "c"),
-            json!({"appliedDeploymentID": "b", "ready": true}),
-            BundleState::OutOfSync,
-        ),
-        (
-            ids("b", "b"),
-            json!({"appliedDeploymentID": "b", "ready": true}),
-            BundleState::Modified,
-        ),
+        (ids("b", "c"), json!({"appliedDeploymentID": "b", "ready": true}), BundleState::OutOfSync),
+        (ids("b", "b"), json!({"appliedDeploymentID": "b", "ready": true}), BundleState::Modified),
         (
             ids("b", "b"),
             json!({"appliedDeploymentID": "b", "ready": true, "nonModified": true}),
@@ -123,7 +115,10 @@ fn objects_are_merged_over_clusters() {
         {"kind": "Deployment", "apiVersion": "apps/v1", "namespace": "d", "name": "x"},
         {"kind": "Service", "apiVersion": "v1", "namespace": "d", "name": "s"},
     ]);
-    let good = on("b", json!({"appliedDeploymentID": "a", "ready": true, "nonModified": true, "resources": objects}));
+    let good = on(
+        "b",
+        json!({"appliedDeploymentID": "a", "ready": true, "nonModified": true, "resources": objects}),
+    );
     let bad = on(
         "a",
         json!({"appliedDeploymentID": "a", "resources": objects, "nonReadyStatus": [
@@ -132,7 +127,8 @@ fn objects_are_merged_over_clusters() {
         ]}),
     );
     let merged = resources::aggregate_resources([&good, &bad]);
-    let seen: Vec<_> = merged.iter().map(|r| (r.type_.as_str(), r.id.as_str(), r.state.as_str())).collect();
+    let seen: Vec<_> =
+        merged.iter().map(|r| (r.type_.as_str(), r.id.as_str(), r.state.as_str())).collect();
     assert_eq!(seen, [("apps.deployment", "d/x", "updating"), ("service", "d/s", "Ready")]);
     assert_eq!(merged[0].per_cluster_state.not_ready, ["ns/a"]);
     assert_eq!(merged[0].per_cluster_state.ready, ["ns/b"]);

@@ -75,10 +75,8 @@ mod tests {
         )
         .expect("a bundle");
         let label = |value: &str| Labels::from([("stage".to_owned(), value.to_owned())]);
-        let namespaces = BTreeMap::from([
-            ("dev".to_owned(), label("dev")),
-            ("prod".to_owned(), label("prod")),
-        ]);
+        let namespaces =
+            BTreeMap::from([("dev".to_owned(), label("dev")), ("prod".to_owned(), label("prod"))]);
         for (namespace, team, selector, expected) in [
             ("own", "x", json!({"matchLabels": {"stage": "dev"}}), &["dev", "own"][..]),
             ("own", "y", json!({"matchLabels": {"stage": "dev"}}), &["own"]),

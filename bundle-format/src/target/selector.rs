@@ -35,7 +35,9 @@ enum Operator {
 #[non_exhaustive]
 pub enum SelectorError {
     /// An operator Kubernetes does not have.
-    #[error("label selector on {key:?}: operator {found:?} is not In, NotIn, Exists or DoesNotExist")]
+    #[error(
+        "label selector on {key:?}: operator {found:?} is not In, NotIn, Exists or DoesNotExist"
+    )]
     Operator {
         /// Label key.
         key: String,
@@ -112,11 +114,8 @@ impl Selector {
 }
 
 fn compile_operator(key: &str, word: &str, values: &[String]) -> Result<Operator, SelectorError> {
-    let wrong_values = |wanted| SelectorError::Values {
-        key: key.to_owned(),
-        operator: word.to_owned(),
-        wanted,
-    };
+    let wrong_values =
+        |wanted| SelectorError::Values { key: key.to_owned(), operator: word.to_owned(), wanted };
     match (word, values.is_empty()) {
         ("In" | "NotIn", true) => Err(wrong_values("at least one value")),
         ("Exists" | "DoesNotExist", false) => Err(wrong_values("no values")),
@@ -127,9 +126,7 @@ fn compile_operator(key: &str, word: &str, values: &[String]) -> Result<Operator
             let set: BTreeSet<String> = values.iter().cloned().collect();
             Ok(if word == "In" { Operator::In(set) } else { Operator::NotIn(set) })
         }
-        (found, _) => {
-            Err(SelectorError::Operator { key: key.to_owned(), found: found.to_owned() })
-        }
+        (found, _) => Err(SelectorError::Operator { key: key.to_owned(), found: found.to_owned() }),
     }
 }
 
@@ -145,9 +142,8 @@ fn checked_key(key: &str) -> Result<String, SelectorError> {
                     && part.chars().all(|c| alphanumeric(c) || c == '-')
             })
     };
-    let valid = is_label_text(name)
-        && !name.is_empty()
-        && (!key.contains('/') || is_subdomain(prefix));
+    let valid =
+        is_label_text(name) && !name.is_empty() && (!key.contains('/') || is_subdomain(prefix));
     if valid { Ok(key.to_owned()) } else { Err(SelectorError::Key { key: key.to_owned() }) }
 }
 

@@ -32,7 +32,11 @@ fn names(spec: &BundleSpec, clusters: &[ClusterView]) -> Vec<String> {
 fn each_criterion_selects_and_all_must_hold() {
     let clusters = [
         cluster("a", &[("env", "dev")], &[("default", ""), ("eu", "emea")]),
-        cluster("b", &[("env", "prod"), (labels::CLUSTER_DISPLAY_NAME, "Shown")], &[("default", "")]),
+        cluster(
+            "b",
+            &[("env", "prod"), (labels::CLUSTER_DISPLAY_NAME, "Shown")],
+            &[("default", "")],
+        ),
         cluster("c", &[], &[]),
     ];
     for (target, expected) in [
@@ -65,7 +69,10 @@ fn the_last_targets_are_the_real_ones_and_the_others_customize() {
     let matches = match_targets(&spec, &clusters).expect("valid");
     let first = Choice { target: 2, customizations: vec![0] };
     assert_eq!(matches, [Match { cluster: &clusters[0], choice: first }]);
-    let all = BundleSpec { target_customization_mode: Some(crate::api::bundle::TargetCustomizationMode::AllMatches), ..spec };
+    let all = BundleSpec {
+        target_customization_mode: Some(crate::api::bundle::TargetCustomizationMode::AllMatches),
+        ..spec
+    };
     let matches = match_targets(&all, &clusters).expect("valid");
     assert_eq!(matches[0].choice.customizations, [0, 1]);
 }

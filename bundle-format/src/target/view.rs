@@ -86,7 +86,8 @@ impl ClusterView {
 
     /// True for the name of the object and for the display name Rancher gives it.
     pub(crate) fn is_called(&self, name: &str) -> bool {
-        self.name == name || self.labels.get(labels::CLUSTER_DISPLAY_NAME).is_some_and(|n| n == name)
+        self.name == name
+            || self.labels.get(labels::CLUSTER_DISPLAY_NAME).is_some_and(|n| n == name)
     }
 
     /// Each group in turn; once with `None` when there are none.

@@ -55,7 +55,7 @@ mod tests {
         body.extend_from_slice(b"0001");
         push(&mut body, "peel");
         body.extend_from_slice(b"0000");
-        assert_eq!(body.starts_with(b"0014command=ls-refs\n"), true);
+        assert!(body.starts_with(b"0014command=ls-refs\n"));
         let packets = lines(&body).unwrap();
         let expected = [
             Packet::Data(b"command=ls-refs"),

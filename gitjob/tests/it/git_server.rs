@@ -1,5 +1,6 @@
 //! The real `git http-backend` behind a small HTTP server, and a repository to serve.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -23,6 +24,8 @@ pub(crate) struct Behaviour {
     pub(crate) is_old: bool,
     /// Answer everything with a redirect to this base.
     pub(crate) moved_to: Option<String>,
+    /// Files served as they are, by path.
+    pub(crate) files: BTreeMap<String, Vec<u8>>,
     /// `Authorization` headers seen.
     pub(crate) authorizations: Vec<String>,
 }
@@ -130,6 +133,9 @@ async fn answer(
             if authorization != Some(format!("Basic {wanted}")) {
                 return http_server::text(401, "no");
             }
+        }
+        if let Some(file) = behaviour.files.get(parts.uri.path()) {
+            return Response::new(Full::new(file.clone().into()));
         }
         behaviour.is_old
     };

@@ -1,5 +1,6 @@
 //! `gitjob` against the real `git http-backend`.
 
+mod charts;
 mod flow;
 mod git;
 mod git_server;

@@ -1,0 +1,83 @@
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Api, PostParams};
+use serde_json::json;
+
+use crate::git_server::GitServer;
+use crate::world::{World, condition};
+
+fn archive(name: &str, version: &str) -> Vec<u8> {
+    let mut builder = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+    let chart = format!("apiVersion: v2\nname: {name}\nversion: {version}\n");
+    for (path, text) in [
+        (format!("{name}/Chart.yaml"), chart.as_str()),
+        (format!("{name}/templates/map.yaml"), "kind: ConfigMap\napiVersion: v1\n"),
+    ] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        builder.append_data(&mut header, path, text.as_bytes()).unwrap();
+    }
+    builder.into_inner().unwrap().finish().unwrap()
+}
+
+/// Puts a chart repository with two versions of `web` on the server.
+fn serve_charts(server: &GitServer) {
+    let mut index = "apiVersion: v1\nentries:\n  web:\n".to_owned();
+    let mut behaviour = server.behaviour.lock().unwrap();
+    for version in ["1.0.0", "1.2.0"] {
+        let url = format!("web-{version}.tgz");
+        index.push_str(&format!("  - name: web\n    version: {version}\n    urls: [{url}]\n"));
+        behaviour.files.insert(format!("/charts/{url}"), archive("web", version));
+    }
+    behaviour.files.insert("/charts/index.yaml".to_owned(), index.into_bytes());
+}
+
+fn fleet_yaml(server: &GitServer, chart: &str, version: &str) -> String {
+    let repo = format!("{}/charts", server.url);
+    format!("helm:\n  repo: {repo}\n  chart: {chart}\n  version: \"{version}\"\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chart_of_a_repository_comes_into_the_bundle_in_the_version_that_fits() {
+    let Some(world) = World::start().await else { return };
+    serve_charts(&world.git);
+    let good = fleet_yaml(&world.git, "web", "~1.0");
+    let bad = fleet_yaml(&world.git, "nope", "");
+    world.git.commit(&[("a/fleet.yaml", Some(&good)), ("b/fleet.yaml", Some(&bad))]);
+    world.git_repo("web", json!({"paths": ["a", "b"]})).await;
+    let repo = world.until("web", |repo| condition(repo, "Stalled").0 == "True").await;
+    let (_, message) = condition(&repo, "Ready");
+    assert!(message.contains("b: ") && message.contains("not in the index"), "{message}");
+    let bundle = world.bundles().get("web-a").await.unwrap();
+    let names: Vec<_> = bundle.spec.resources.iter().map(|r| r.name.as_str()).collect();
+    let chart = bundle.spec.resources.iter().find(|r| r.name.ends_with("web/Chart.yaml"));
+    assert!(chart.is_some_and(|r| r.content.contains("version: 1.0.0")), "{names:?}");
+    assert!(names[0].starts_with(".chart/") && names.len() == 2, "{names:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn helm_credentials_go_only_where_the_expression_allows() {
+    let Some(world) = World::start().await else { return };
+    let charts = GitServer::start().await;
+    serve_charts(&charts);
+    charts.behaviour.lock().unwrap().password = Some("helm:s3cret".to_owned());
+    let secret = json!({"metadata": {"name": "helm"},
+        "stringData": {"username": "helm", "password": "s3cret"}});
+    let secrets: Api<Secret> = Api::namespaced(world.client.clone(), &world.namespace);
+    let secret: Secret = serde_json::from_value(secret).unwrap();
+    secrets.create(&PostParams::default(), &secret).await.unwrap();
+    let commit = world.git.commit(&[("a/fleet.yaml", Some(&fleet_yaml(&charts, "web", "1.2.0")))]);
+    world.git_repo("web", json!({"paths": ["a"], "helmSecretName": "helm"})).await;
+    let repo = world.until("web", |repo| condition(repo, "Stalled").0 == "True").await;
+    let (_, message) = condition(&repo, "Ready");
+    assert!(message.contains("helmRepoURLRegex is empty"), "{message}");
+    assert!(!message.contains("s3cret"));
+    assert_eq!(charts.behaviour.lock().unwrap().authorizations, Vec::<String>::new());
+
+    world.patch("web", json!({"spec": {"helmRepoURLRegex": "http://127.0.0.1:.*"}})).await;
+    world.published("web", &commit).await;
+    assert!(!charts.behaviour.lock().unwrap().authorizations.is_empty());
+    assert_eq!(world.bundle_names().await, ["web-a"]);
+}
