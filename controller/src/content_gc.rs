@@ -19,7 +19,7 @@ use crate::stores::BY_CONTENT;
 /// A Content younger than this may belong to BundleDeployments that are being written.
 const GRACE: Duration = Duration::from_secs(60);
 /// The count follows that much later, so that a rollout to a thousand clusters writes it once.
-pub const COUNT_DELAY: Duration = Duration::from_secs(2);
+pub const COUNT_DELAY: Duration = Duration::from_secs(5);
 
 /// Counts the users of a Content and acts on the number.
 pub async fn reconcile_content(ctx: &Context, key: &ObjectKey) -> Result<NextWake, Error> {

@@ -2,6 +2,7 @@
 //!
 //! Owns the handles only. Start at [`Context`].
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::Timestamp;
@@ -86,6 +87,7 @@ pub struct Context {
     /// What the process was started with.
     pub config: ControllerConfig,
     hub: RwLock<Arc<HubConfig>>,
+    hub_version: AtomicU64,
 }
 
 impl Context {
@@ -99,6 +101,7 @@ impl Context {
             events,
             memory: Memory::default(),
             hub: RwLock::default(),
+            hub_version: AtomicU64::new(0),
             client,
             config,
         }
@@ -113,8 +116,14 @@ impl Context {
     pub fn set_hub(&self, config: HubConfig) -> bool {
         let mut held = self.hub.write().unwrap_or_else(PoisonError::into_inner);
         let differs = **held != config;
+        self.hub_version.fetch_add(u64::from(differs), Ordering::Relaxed);
         *held = Arc::new(config);
         differs
+    }
+
+    /// Which settings these are; another number, other settings.
+    pub fn hub_version(&self) -> u64 {
+        self.hub_version.load(Ordering::Relaxed)
     }
 
     /// Where agents reach the hub.

@@ -102,11 +102,10 @@ impl Objects {
     /// When the API server refuses or cannot be reached.
     pub async fn ensure(&self, wanted: &Value) -> Result<DynamicObject, ApiError> {
         let name = ObjectName::of(wanted);
-        if let Some(live) = self.fetch(&name).await?
-            && live.metadata.deletion_timestamp.is_none()
-        {
+        if let Some(live) = self.fetch(&name).await? {
             let seen = serde_json::to_value(&live).unwrap_or_default();
-            if contains(&seen, wanted) {
+            // One that is being deleted cannot be mended; its deletion is news of its own.
+            if live.metadata.deletion_timestamp.is_some() || contains(&seen, wanted) {
                 return Ok(live);
             }
         }

@@ -17,10 +17,16 @@ use runtime::{Change, ObjectKey};
 use crate::config::HubConfig;
 use crate::content_gc::COUNT_DELAY;
 use crate::context::{Context, Orphan};
-use crate::stores::{KnownBundle, bundle_of, contents_of, repo_of};
+use crate::stores::{BY_REPO, KnownBundle, bundle_of, contents_of, repo_of};
 
-/// Delay of a Bundle's pass after its deployments reported something.
+/// Delay of a Bundle's pass after something it may depend on changed.
 const BUNDLE_DELAY: Duration = Duration::from_millis(50);
+/// Delay of a Bundle's pass after its deployments reported something.
+const REPORT_DELAY: Duration = Duration::from_millis(150);
+/// What each deployment of a GitRepo adds to the delay of its summary: many are summed up rarely.
+const REPO_DELAY_PER_DEPLOYMENT: Duration = Duration::from_micros(200);
+/// The most that many deployments add to the delay of a GitRepo's summary.
+const MAX_REPO_DELAY: Duration = Duration::from_secs(3);
 /// Delay of passes that add up many objects.
 const SUMMARY_DELAY: Duration = Duration::from_millis(250);
 /// Delay of a group's pass: it adds up whole clusters.
@@ -82,6 +88,9 @@ fn connect_clusters(ctx: &Arc<Context>) {
                 }
             }
         }
+        if change.is_deletion() {
+            ctx.memory.forget_cluster(&change.key);
+        }
         if let (Some(old), None) = (&change.old, &change.new)
             && let Some(home) = old.cluster_namespace()
         {
@@ -133,7 +142,9 @@ fn wake_bundles_for(ctx: &Context, namespace: &str) {
     homes.extend(ctx.stores.mappings.list().iter().filter_map(|mapping| mapping.namespace()));
     for home in homes {
         for known in ctx.stores.bundles.list_in(&home) {
-            ctx.queues.bundles.add_after(ObjectKey::of_meta(&known.bundle.metadata), BUNDLE_DELAY);
+            let key = ObjectKey::of_meta(&known.bundle.metadata);
+            ctx.memory.mark_stale(&key);
+            ctx.queues.bundles.add_after(key, BUNDLE_DELAY);
         }
     }
 }
@@ -177,10 +188,14 @@ fn connect_bundles(ctx: &Arc<Context>) {
         let own_write = matches!((&change.old, &change.new), (Some(old), Some(new))
             if is_same_wish(&old.bundle.metadata, &new.bundle.metadata));
         if !own_write {
+            ctx.memory.mark_stale(&change.key);
             ctx.queues.bundles.add(change.key.clone());
         }
         for known in [&change.old, &change.new].into_iter().flatten() {
             wake_repo_of_bundle(&ctx, known);
+            if !own_write {
+                wake_cluster_of_agent(&ctx, known);
+            }
             ctx.queues
                 .contents
                 .add_after(ObjectKey::cluster_scoped(known.content.to_string()), COUNT_DELAY);
@@ -189,6 +204,7 @@ fn connect_bundles(ctx: &Arc<Context>) {
     let weak = Arc::downgrade(ctx);
     ctx.stores.bundle_values.subscribe(move |change| {
         if let Some(ctx) = weak.upgrade() {
+            ctx.memory.mark_stale(&change.key);
             ctx.queues.bundles.add(change.key.clone());
         }
     });
@@ -204,6 +220,20 @@ fn connect_bundles(ctx: &Arc<Context>) {
             ctx.queues.contents.add_after(change.key.clone(), COUNT_DELAY);
         }
     });
+}
+
+/// Somebody touched the Bundle of an agent: its Cluster sets it right.
+fn wake_cluster_of_agent(ctx: &Context, known: &KnownBundle) {
+    let meta = &known.bundle.metadata;
+    let id = crate::stores::annotation(meta, labels::OBJECT_SET_ID);
+    if id == Some(labels::MANAGE_AGENT_SET_ID)
+        && let Some(target) = known.bundle.spec.targets.first()
+    {
+        let namespace = meta.namespace.clone().unwrap_or_default();
+        ctx.queues
+            .clusters
+            .add_after(ObjectKey::new(namespace, &target.cluster_name), BUNDLE_DELAY);
+    }
 }
 
 fn wake_repo_of_bundle(ctx: &Context, known: &KnownBundle) {
@@ -240,6 +270,7 @@ fn connect_deployments(ctx: &Arc<Context>) {
             && let Some(deployment) = ctx.stores.deployments.get(&change.key)
             && let Some(bundle) = bundle_of(&deployment.metadata)
         {
+            ctx.memory.mark_stale(&bundle);
             ctx.queues.bundles.add(bundle);
         }
     });
@@ -247,11 +278,13 @@ fn connect_deployments(ctx: &Arc<Context>) {
 
 fn wake_owners(ctx: &Context, deployment: &BundleDeployment, gone: bool) {
     if let Some(bundle) = bundle_of(&deployment.metadata) {
-        let delay = if gone { Duration::ZERO } else { BUNDLE_DELAY };
+        let delay = if gone { Duration::ZERO } else { REPORT_DELAY };
         ctx.queues.bundles.add_after(bundle, delay);
     }
     if let Some(repo) = repo_of(&deployment.metadata) {
-        ctx.queues.git_repos.add_after(repo, SUMMARY_DELAY);
+        let count = ctx.stores.deployments.count_index(BY_REPO, &repo.to_string());
+        let more = REPO_DELAY_PER_DEPLOYMENT * u32::try_from(count).unwrap_or(u32::MAX);
+        ctx.queues.git_repos.add_after(repo, SUMMARY_DELAY + more.min(MAX_REPO_DELAY));
     }
 }
 

@@ -350,6 +350,14 @@ where
         keys.into_iter().flatten().filter_map(|k| state.objects.get(k).cloned()).collect()
     }
 
+    /// Number of objects for which the index function gave `term`.
+    #[must_use]
+    pub fn count_index(&self, index: &str, term: &str) -> usize {
+        let state = self.inner.read();
+        let keys = state.indexes.iter().find(|i| i.name == index).and_then(|i| i.keys.get(term));
+        keys.map_or(0, BTreeSet::len)
+    }
+
     /// Number of objects kept.
     #[must_use]
     pub fn len(&self) -> usize {

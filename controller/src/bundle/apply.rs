@@ -312,7 +312,7 @@ pub async fn delete_orphans(
 /// Deletes one BundleDeployment, if it is still the one that was looked at.
 pub async fn delete_deployment(ctx: &Context, deployment: &BundleDeployment) -> Result<(), Error> {
     let key = ObjectKey::of_meta(&deployment.metadata);
-    tracing::info!(bundle_deployment = %key, "deleted");
+    tracing::debug!(bundle_deployment = %key, "deleted");
     let params = match deployment.metadata.uid.clone() {
         Some(uid) => DeleteParams::background()
             .preconditions(kube::api::Preconditions { uid: Some(uid), resource_version: None }),

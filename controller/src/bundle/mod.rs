@@ -8,6 +8,8 @@ pub mod memory;
 pub mod observe;
 pub mod plan;
 
+use std::sync::Arc;
+
 use bundle_format::api::{Bundle, BundleStatus};
 use bundle_format::options::{Resolver, Target};
 use bundle_format::placement::{PlacementPolicy, place_targets};
@@ -25,17 +27,31 @@ use crate::registration::token::wake_at;
 use crate::stores::KnownBundle;
 pub use apply::apply_rollout;
 pub use observe::{BundleWorld, observe_bundle};
+use plan::status::Outcome;
 
 /// Brings one Bundle and its BundleDeployments where they shall be.
 pub async fn reconcile_bundle(ctx: &Context, key: &ObjectKey) -> Result<NextWake, Error> {
-    let Some(known) = ctx.stores.bundles.get(key) else { return Ok(NextWake::OnChange) };
+    let Some(known) = ctx.stores.bundles.get(key) else {
+        ctx.memory.forget_bundle(key);
+        return Ok(NextWake::OnChange);
+    };
     if known.bundle.metadata.deletion_timestamp.is_some() {
         return apply::finalize_bundle(ctx, &known).await;
+    }
+    if let Some(settled) = ctx.memory.settled(key) {
+        let deployments = observe::deployments_of(&ctx.stores, key);
+        if let Some(outcome) = settled.refreshed(&deployments) {
+            let status = plan::status::plan_status(&known, &outcome, &deployments, &ctx.now_text());
+            write_status(ctx, &known, &status).await?;
+            return Ok(NextWake::OnChange);
+        }
     }
     apply::ensure_finalizer(ctx, &known).await?;
     match roll_out(ctx, &known).await {
         Ok((status, next_wake)) => {
-            write_status(ctx, &known, &status).await?;
+            if let Some(status) = status {
+                write_status(ctx, &known, &status).await?;
+            }
             Ok(next_wake.map_or(NextWake::OnChange, |at| wake_at(at, ctx.now())))
         }
         Err(error @ Error::User { .. }) => {
@@ -51,12 +67,14 @@ pub async fn reconcile_bundle(ctx: &Context, key: &ObjectKey) -> Result<NextWake
     }
 }
 
-/// Decides and writes; returns what the Bundle says afterwards, and when to look again.
+/// Decides and writes; returns what the Bundle says afterwards, if that is worth a write now, and
+/// when to look again.
 async fn roll_out(
     ctx: &Context,
     known: &KnownBundle,
-) -> Result<(BundleStatus, Option<Timestamp>), Error> {
+) -> Result<(Option<BundleStatus>, Option<Timestamp>), Error> {
     let key = ObjectKey::of_meta(&known.bundle.metadata);
+    let epoch = ctx.memory.epoch(&key);
     let user = |detail: String| Error::User { object: format!("bundle {key}"), detail };
     let world = observe_bundle(&ctx.stores, known).map_err(|error| user(chain(&error)))?;
     let matches = match_targets(&world.bundle.spec, &world.clusters)
@@ -75,9 +93,16 @@ async fn roll_out(
         plan::deployments::plan_deployments(&world.bundle, &targets, &plan, &world.deployments);
     apply_rollout(ctx, known, &targets, writes).await?;
     apply::delete_orphans(ctx, &world, &targets).await?;
+    let outcome = Arc::new(Outcome::of(&targets, &plan));
+    if outcome.is_settled {
+        ctx.memory.settle(&key, epoch, Arc::clone(&outcome));
+    } else if plan.next_wake.is_some_and(|at| at <= ctx.now()) && known.bundle.status.is_some() {
+        // The next pass follows at once and will have more to say.
+        return Ok((None, plan.next_wake));
+    }
     let after = observe::deployments_of(&ctx.stores, &key);
-    let status = plan::status::plan_status(known, &targets, &plan, &after, &ctx.now_text());
-    Ok((status, plan.next_wake))
+    let status = plan::status::plan_status(known, &outcome, &after, &ctx.now_text());
+    Ok((Some(status), plan.next_wake))
 }
 
 async fn write_status(

@@ -17,6 +17,7 @@ use runtime::status::{StatusWrite, patch_status};
 use runtime::{ApiError, NextWake, ObjectKey, chain};
 use serde_json::{Value, json};
 
+use crate::bundle::memory::AgentMark;
 use crate::context::Context;
 use crate::error::Error;
 use crate::objects::ObjectName;
@@ -37,8 +38,7 @@ pub async fn reconcile_cluster(ctx: &Context, key: &ObjectKey) -> Result<NextWak
     }
     ensure_finalizer(ctx, &cluster).await?;
     let namespace = ensure_namespace(ctx, &cluster).await?;
-    publish_agent_bundle(ctx, &cluster).await?;
-    let import = import_if_due(ctx, &cluster).await;
+    let import = look_after_agent(ctx, key, &cluster).await?;
     let deployments = ctx.stores.deployments.list_in(&namespace);
     let hub = ctx.hub();
     let world = ClusterWorld {
@@ -119,6 +119,36 @@ async fn ensure_namespace(ctx: &Context, cluster: &Cluster) -> Result<String, Er
         }
     }
     Ok(namespace)
+}
+
+/// Keeps the agent as it shall be, where that is the hub's task; most passes find nothing changed.
+async fn look_after_agent(
+    ctx: &Context,
+    key: &ObjectKey,
+    cluster: &Cluster,
+) -> Result<ImportState, Error> {
+    let bundle = ObjectKey::new(&key.namespace, names::agent_bundle(&key.name));
+    let mark = || AgentMark {
+        generation: cluster.metadata.generation,
+        labels: cluster.metadata.labels.clone(),
+        hub_version: ctx.hub_version(),
+        bundle_generation: ctx
+            .stores
+            .bundles
+            .get(&bundle)
+            .and_then(|known| known.bundle.metadata.generation),
+    };
+    let before = mark();
+    let asked = cluster.status.as_ref().is_some_and(|status| status.agent_config_changed);
+    if !asked && ctx.memory.agent_agrees(key, &before) {
+        return Ok(ImportState::UpToDate);
+    }
+    publish_agent_bundle(ctx, cluster).await?;
+    let import = import_if_due(ctx, cluster).await;
+    if matches!(import, ImportState::NotOurs | ImportState::UpToDate) && before == mark() {
+        ctx.memory.note_agent(key, before);
+    }
+    Ok(import)
 }
 
 /// Keeps the Bundle that deploys the agent as it shall be.

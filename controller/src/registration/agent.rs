@@ -324,6 +324,8 @@ pub fn agent_bundle(plan: &AgentPlan<'_>) -> Value {
         "metadata": {
             "name": names::agent_bundle(&cluster.name_any()),
             "namespace": cluster.namespace(),
+            // Set here, the first pass over the Bundle need not write it.
+            "finalizers": [labels::BUNDLE_FINALIZER],
             "annotations": { labels::OBJECT_SET_ID: labels::MANAGE_AGENT_SET_ID },
             "labels": {
                 labels::OBJECT_SET_HASH: names::object_set_hash(labels::MANAGE_AGENT_SET_ID),
