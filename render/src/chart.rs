@@ -60,8 +60,12 @@ pub(crate) fn render_files(
         if document.object.is_null() {
             continue;
         }
-        let object =
-            RenderedObject { source: document.path, first_line: 1, value: document.object };
+        let object = RenderedObject {
+            source: document.path,
+            first_line: 1,
+            is_template: true,
+            value: document.object,
+        };
         expand(object, &mut set.objects)?;
     }
     // A definition that several charts bring is applied once.

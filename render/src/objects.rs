@@ -5,6 +5,7 @@
 use serde_json::Value;
 
 use crate::Error;
+use crate::helm::INSTALL_ORDER;
 
 /// More objects than any API server takes in one go; keeps one bundle from eating the agent.
 pub const MAX_OBJECTS: usize = 20_000;
@@ -16,51 +17,11 @@ pub struct RenderedObject {
     pub source: String,
     /// Line of the file in which its document starts.
     pub first_line: usize,
+    /// It is a whole document of a chart template: neither a plain manifest nor an entry of a list.
+    pub is_template: bool,
     /// The object.
     pub value: Value,
 }
-
-/// Order in which Helm 4 installs kinds; others follow, by kind.
-const INSTALL_ORDER: &[&str] = &[
-    "PriorityClass",
-    "Namespace",
-    "NetworkPolicy",
-    "ResourceQuota",
-    "LimitRange",
-    "PodSecurityPolicy",
-    "PodDisruptionBudget",
-    "ServiceAccount",
-    "Secret",
-    "SecretList",
-    "ConfigMap",
-    "StorageClass",
-    "PersistentVolume",
-    "PersistentVolumeClaim",
-    "CustomResourceDefinition",
-    "ClusterRole",
-    "ClusterRoleList",
-    "ClusterRoleBinding",
-    "ClusterRoleBindingList",
-    "Role",
-    "RoleList",
-    "RoleBinding",
-    "RoleBindingList",
-    "Service",
-    "DaemonSet",
-    "Pod",
-    "ReplicationController",
-    "ReplicaSet",
-    "Deployment",
-    "HorizontalPodAutoscaler",
-    "StatefulSet",
-    "Job",
-    "CronJob",
-    "IngressClass",
-    "Ingress",
-    "APIService",
-    "MutatingWebhookConfiguration",
-    "ValidatingWebhookConfiguration",
-];
 
 /// Adds the objects of one file; documents without version or kind are left out and noted.
 pub fn decode_documents(
@@ -86,7 +47,8 @@ pub fn decode_documents(
             ));
             continue;
         }
-        expand(RenderedObject { source: file.to_owned(), first_line, value }, objects)?;
+        let source = file.to_owned();
+        expand(RenderedObject { source, first_line, is_template: false, value }, objects)?;
     }
     Ok(())
 }
@@ -107,9 +69,31 @@ pub(crate) fn expand(
     }
     let Some(Value::Array(items)) = object.value.get("items").cloned() else { return Ok(()) };
     for value in items {
-        expand(RenderedObject { value, ..object.clone() }, objects)?;
+        expand(RenderedObject { value, is_template: false, ..object.clone() }, objects)?;
     }
     Ok(())
+}
+
+/// Puts objects into the order in which Helm 4 reads them back after Fleet's post-rendering.
+///
+/// Objects that come from no template get generated file names there, with their position as a number, and files
+/// are read in the order of their names: the eleventh object comes before the third (golden: the recorded bundles
+/// `examples-tests-expected-*`).
+pub fn sort_by_source(objects: &mut Vec<RenderedObject>) {
+    let (mut ordered, others): (Vec<_>, Vec<_>) =
+        std::mem::take(objects).into_iter().partition(|object| object.is_template);
+    ordered.sort_by(|left, right| left.source.cmp(&right.source));
+    ordered.extend(others);
+    let mut named: Vec<(String, RenderedObject)> = ordered
+        .into_iter()
+        .enumerate()
+        .map(|(position, object)| match object.is_template {
+            true => (object.source.clone(), object),
+            false => (format!("generated-by-postrender-{position}.yaml"), object),
+        })
+        .collect();
+    named.sort_by(|(left, _), (right, _)| left.cmp(right));
+    objects.extend(named.into_iter().map(|(_, object)| object));
 }
 
 /// Sorts into Helm's install order; objects of one kind keep their order.

@@ -7,7 +7,7 @@ use bundle_format::api::names::object_set_hash;
 use bundle_format::api::options::BundleDeploymentOptions;
 use serde_json::{Map, Value};
 
-use crate::objects::{sort_for_install, text_at};
+use crate::objects::{sort_by_source, sort_for_install, text_at};
 use crate::{Error, RenderRequest, RenderedObject, RenderedSet};
 
 const RESOURCE_POLICY: &str = "helm.sh/resource-policy";
@@ -47,6 +47,7 @@ pub(crate) fn finish(
             force_namespace(&mut object.value, &options.namespace, request.scopes)?;
         }
     }
+    sort_by_source(&mut set.objects);
     sort_for_install(&mut set.objects);
     let (hooks, objects): (Vec<_>, Vec<_>) =
         std::mem::take(&mut set.objects).into_iter().partition(is_hook);

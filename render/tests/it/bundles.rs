@@ -64,9 +64,9 @@ fn targets(text: &str) -> (BTreeMap<String, Manifest>, Vec<Value>) {
 }
 
 fn render(manifest: &Manifest, deployment: &Value) -> Result<Vec<Value>, Error> {
-    // A paused deployment has its options staged only; the command renders those.
+    // Of a paused deployment the command takes the staged content, but not the staged options.
     let options: BundleDeploymentOptions =
-        serde_json::from_value(deployment["spec"]["stagedOptions"].clone()).expect("options");
+        serde_json::from_value(deployment["spec"]["options"].clone()).expect("options");
     let name = deployment["metadata"]["name"].as_str().expect("a name");
     let id = deployment["spec"]["stagedDeploymentID"].as_str().unwrap_or_default();
     let values: Object = options.values().cloned().unwrap_or_default();
