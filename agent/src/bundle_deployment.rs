@@ -3,8 +3,8 @@
 //! Owns the order of a pass and the memory between passes. Decisions are in [`crate::plan`], work in
 //! [`crate::deploy`] and [`crate::live`], words in [`crate::status`]. Start at [`Reconciler::reconcile`].
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bundle_format::api::BundleDeployment;
@@ -21,8 +21,9 @@ use crate::deploy::{self, Deployed, Deployer, deploy, release_name};
 use crate::live::execute::RefusedObject;
 use crate::live::member::CallError;
 use crate::live::observe::observe_objects;
-use crate::live::releases::{self, OwnedRelease};
+use crate::live::releases;
 use crate::live::watch::Watches;
+use crate::memory::Memory;
 use crate::monitor::Monitored;
 use crate::plan::ObjectKey;
 use crate::plan::apply::with_ownership;
@@ -94,72 +95,6 @@ pub struct Reconciler {
     pub memory: Arc<Memory>,
 }
 
-/// What is known between passes. All of it can be lost: records and statuses bring it back.
-#[derive(Default)]
-pub struct Memory {
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    monitored: BTreeMap<String, Monitored>,
-    owned: BTreeMap<ReleaseName, String>,
-    waiting: BTreeSet<String>,
-    awaiting_kind: BTreeSet<String>,
-    failures: BTreeMap<String, Failure>,
-}
-
-#[derive(Clone, Default)]
-struct Failure {
-    deployment_id: String,
-    count: u32,
-}
-
-impl Memory {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Notes that an object changed; returns whether its deployment needs a pass.
-    pub fn note_change(&self, name: &str, key: &ObjectKey, version: Option<&str>) -> bool {
-        self.lock()
-            .monitored
-            .get_mut(name)
-            .is_some_and(|monitored| monitored.note_change(key, version))
-    }
-
-    /// Deployments that wait for others.
-    #[must_use]
-    pub fn waiting(&self) -> Vec<String> {
-        self.lock().waiting.iter().cloned().collect()
-    }
-
-    /// Deployments that wait for a kind to be served.
-    #[must_use]
-    pub fn awaiting_kind(&self) -> Vec<String> {
-        self.lock().awaiting_kind.iter().cloned().collect()
-    }
-
-    /// Takes over what was found on the member cluster; returns the names of its bundle deployments.
-    pub fn learn_owned(&self, found: Vec<OwnedRelease>) -> BTreeSet<String> {
-        let mut state = self.lock();
-        for OwnedRelease { bundle_id, release } in found {
-            state.owned.insert(release, bundle_id);
-        }
-        state.owned.values().cloned().collect()
-    }
-
-    fn releases_of(&self, name: &str) -> Vec<ReleaseName> {
-        let state = self.lock();
-        state
-            .owned
-            .iter()
-            .filter(|(_, owner)| *owner == name)
-            .map(|(release, _)| release.clone())
-            .collect()
-    }
-}
-
 impl Reconciler {
     /// Brings one bundle deployment one step further.
     ///
@@ -187,6 +122,9 @@ impl Reconciler {
             Gate::Open | Gate::Waiting { .. } => {
                 self.memory.lock().waiting.remove(&name);
                 if !self.is_applied(&deployment) || !self.is_monitored(&deployment).await? {
+                    if let Some(left) = self.memory.hold(&deployment) {
+                        return Ok(NextWake::After(left));
+                    }
                     return self.deploy(&deployment).await;
                 }
                 self.monitor(&deployment).await
@@ -311,7 +249,7 @@ impl Reconciler {
     ) -> Result<NextWake, Error> {
         let name = deployment.name_any();
         let message = chain(&error);
-        let (class, count) = (error.class(), self.count_failure(deployment));
+        let (class, count) = (error.class(), self.memory.count_failure(deployment));
         match class {
             // The caches and the hub are not in step yet; a few fresh looks usually do.
             ErrorClass::Conflict if count <= 5 => return Err(error.into_retry()),
@@ -340,17 +278,8 @@ impl Reconciler {
         }
         self.report(deployment, &report).await?;
         self.tell(deployment, EventType::Warning, "DeployFailed", &message).await;
+        self.memory.hold_until(&name, retry_delay(count));
         Ok(NextWake::After(retry_delay(count)))
-    }
-
-    fn count_failure(&self, deployment: &BundleDeployment) -> u32 {
-        let mut state = self.memory.lock();
-        let failure = state.failures.entry(deployment.name_any()).or_default();
-        if failure.deployment_id != deployment.spec.deployment_id {
-            *failure = Failure { deployment_id: deployment.spec.deployment_id.clone(), count: 0 };
-        }
-        failure.count = failure.count.saturating_add(1);
-        failure.count
     }
 
     /// Looks at what changed, repairs what should be, and reports.
@@ -542,7 +471,7 @@ fn is_unknown_kind(object: &RefusedObject) -> bool {
 fn refused_state(object: &RefusedObject) -> ObjectState {
     ObjectState {
         key: object.key.clone(),
-        finding: Finding::Refused(deploy::server_words(&object.error)),
+        finding: Finding::Refused(deploy::refusal_words(object)),
     }
 }
 

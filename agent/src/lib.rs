@@ -10,6 +10,7 @@ pub mod content;
 pub mod deploy;
 pub mod heartbeat;
 pub mod live;
+pub mod memory;
 pub mod monitor;
 pub mod namespace;
 pub mod plan;
@@ -37,7 +38,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::bundle_deployment::{Memory, Reconciler};
+use crate::bundle_deployment::Reconciler;
 use crate::config::{AgentConfig, ClusterConfig};
 use crate::content::Contents;
 use crate::deploy::Deployer;
@@ -45,6 +46,7 @@ use crate::heartbeat::{Pulse, run_heartbeat};
 use crate::live::member::Member;
 use crate::live::releases::find_owned;
 use crate::live::watch::{OnChange, Watches};
+use crate::memory::Memory;
 use crate::plan::ObjectKey;
 use crate::register::{Identity, register};
 
@@ -287,7 +289,7 @@ fn subscribe(reconciler: &Arc<Reconciler>, member: &Client, stop: &CancellationT
             if let Err(error) = refreshed {
                 tracing::debug!(error = chain(&error), "kinds not read anew");
             }
-            for name in reconciler.memory.awaiting_kind() {
+            for name in reconciler.memory.release_awaiting_kind() {
                 reconciler.queue.add(name);
             }
         }
