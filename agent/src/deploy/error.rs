@@ -168,13 +168,13 @@ fn refused_line(object: &RefusedObject) -> String {
 #[must_use]
 pub fn refusal_words(object: &RefusedObject) -> String {
     let is_secret = object.key.kind == "Secret" && object.key.group().is_empty();
-    match (is_secret, object.error.code()) {
-        (true, Some(code)) if code == 400 || code == 422 => {
-            format!(
-                "the API server refuses it (HTTP {code}); its words may quote the secret and are left out"
-            )
-        }
-        _ => server_words(&object.error),
+    match object.error.code() {
+        // These answers speak of names and rights only.
+        Some(401 | 403 | 404 | 409) | None => server_words(&object.error),
+        Some(code) if is_secret => format!(
+            "the API server refuses it (HTTP {code}); its words may quote the secret and are left out"
+        ),
+        Some(_) => server_words(&object.error),
     }
 }
 
