@@ -74,6 +74,16 @@ impl GitServer {
         run(git(&bare).args(["config", "http.receivepack", "true"]))?;
         run(git(&work).args(["init", "--quiet", "-b", "main"]))?;
         run(git(&work).args(["remote", "add", "origin"]).arg(&bare))?;
+        self.open(name)
+    }
+
+    /// A repository made before.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn open(&self, name: &str) -> Result<Repo> {
+        let work = self.folder.join("work").join(name);
+        anyhow::ensure!(work.is_dir(), "no repository {name}");
         Ok(Repo { url: format!("{}/{name}.git", self.url), work })
     }
 }

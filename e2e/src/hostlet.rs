@@ -93,7 +93,7 @@ impl Hostlet {
         let processes = self.processes(app);
         for process in &processes {
             if let Some(pid) = Pid::from_raw(process.id.cast_signed()) {
-                drop(kill_process(pid, signal));
+                let _ = kill_process(pid, signal);
             }
         }
         processes.len()
@@ -120,7 +120,7 @@ impl Hostlet {
         let processes = self.processes.lock().unwrap_or_else(|e| e.into_inner());
         for process in processes.values() {
             if let Some(pid) = Pid::from_raw(process.id.cast_signed()) {
-                drop(kill_process_group(pid, Signal::KILL));
+                let _ = kill_process_group(pid, Signal::KILL);
             }
         }
     }

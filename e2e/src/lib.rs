@@ -10,6 +10,7 @@ pub mod hostlet;
 pub mod peers;
 pub mod pki;
 pub mod process;
+pub mod story;
 pub mod world;
 
 /// Prints one line of progress.

@@ -43,6 +43,20 @@ impl Peers {
     }
 }
 
+/// Builds the peers that are missing, so that they are there when the stories start.
+///
+/// # Errors
+/// When one cannot be built.
+pub fn build_peers() -> Result<()> {
+    if chosen("FLEET_KUBEBOX").is_none() {
+        build_kubebox()?;
+    }
+    if chosen("FLEET_HELM").is_none() {
+        build_helm()?;
+    }
+    find_kubectl().map(drop)
+}
+
 fn chosen(variable: &str) -> Option<PathBuf> {
     std::env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from)
 }

@@ -65,7 +65,7 @@ impl Child {
     /// Sends a signal to the whole group. A group that is gone is no error.
     pub fn signal(&self, signal: Signal) {
         if let Some(pid) = Pid::from_raw(self.process.id().cast_signed()) {
-            drop(kill_process_group(pid, signal));
+            let _ = kill_process_group(pid, signal);
         }
     }
 

@@ -321,7 +321,7 @@ fn container_state(state: &State) -> Value {
 
 fn signal(id: u32, signal: Signal) {
     if let Some(pid) = Pid::from_raw(id.cast_signed()) {
-        drop(kill_process_group(pid, signal));
+        let _ = kill_process_group(pid, signal);
     }
 }
 

@@ -1,0 +1,4 @@
+//! Tests of the whole that need cargo and git only.
+
+mod charts;
+mod tidy;
