@@ -328,7 +328,8 @@ fn missing_charts(access: &HelmAccessArgs, draft: &BundleDraft) -> Option<String
         format!("dependency {:?} of chart {:?}", dependency.name, dependency.parent)
     });
     let listed = charts.chain(dependencies).collect::<Vec<_>>().join(", ");
-    let unused = if access.is_set() { "; the flags for access to charts have no effect" } else { "" };
+    let unused =
+        if access.is_set() { "; the flags for access to charts have no effect" } else { "" };
     Some(format!(
         "bundle {}: needs {listed}, and fetching charts is not part of this build{unused}",
         draft.name

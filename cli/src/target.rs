@@ -56,14 +56,18 @@ pub async fn run(args: &TargetArgs, ui: &mut Ui) -> anyhow::Result<()> {
     let mut documents = read_documents(&args.bundle_file)?;
     let document = match documents.len() {
         1 => documents.remove(0),
-        count => bail!("{}: holds {count} documents, expected one Bundle", args.bundle_file.display()),
+        count => {
+            bail!("{}: holds {count} documents, expected one Bundle", args.bundle_file.display())
+        }
     };
     let mut bundle: Bundle = decode(&document)?;
     if let Some(namespace) = &args.namespace {
         bundle.metadata.namespace = Some(namespace.clone());
     }
     let Some(file) = &args.world else {
-        bail!("reading clusters from an API server is not part of this build: name a file with --world");
+        bail!(
+            "reading clusters from an API server is not part of this build: name a file with --world"
+        );
     };
     let clusters = World::read(file)?.candidates(&bundle);
     let (objects, matched) = target_objects(bundle, &clusters)?;
@@ -112,7 +116,8 @@ fn target_objects(
         }
     }
     let matched = plan.targets.iter().map(|target| {
-        let groups: Vec<_> = target.cluster.groups.iter().map(|group| group.name.as_str()).collect();
+        let groups: Vec<_> =
+            target.cluster.groups.iter().map(|group| group.name.as_str()).collect();
         json!({
             "cluster": target.cluster.cluster_ref().to_string(),
             "labels": target.cluster.labels,

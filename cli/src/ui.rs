@@ -193,6 +193,9 @@ mod tests {
         ui.has_json_errors = true;
         ui.fail(&anyhow::anyhow!("boom"));
         let line: serde_json::Value = serde_json::from_str(&captured.err()).expect("JSON");
-        assert_eq!((&line["msg"], &line["fleetErrorMessage"]), (&"Fleet cli failed".into(), &"boom".into()));
+        assert_eq!(
+            (&line["msg"], &line["fleetErrorMessage"]),
+            (&"Fleet cli failed".into(), &"boom".into())
+        );
     }
 }

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use bundle_format::api::{GoDuration, labels};
 use runtime::Clock;
 use runtime::http_server::{BindAddress, ServeError};
-use runtime::lease::{LeaseError, LeaseTiming};
+use runtime::lease::LeaseTiming;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -76,9 +76,6 @@ impl Default for AgentProcess {
 /// The environment cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// Election durations are missing or wrong.
-    #[error(transparent)]
-    Lease(#[from] LeaseError),
     /// A bind address is wrong.
     #[error(transparent)]
     Bind(#[from] ServeError),
@@ -102,10 +99,10 @@ impl ControllerConfig {
         }
     }
 
-    /// From the environment of `fleet controller`.
+    /// From the environment of `fleet controller`; without an election, whose durations are flags.
     ///
     /// # Errors
-    /// When the durations of the election are missing, or an address is none.
+    /// When an address is none.
     pub fn from_env() -> Result<Self, ConfigError> {
         let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let agent_election = |name: &str, default: &str| {
@@ -117,7 +114,7 @@ impl ControllerConfig {
         Ok(Self {
             system_namespace: text("NAMESPACE").unwrap_or(labels::SYSTEM_NAMESPACE.to_owned()),
             shard_id: String::new(),
-            lease: Some(LeaseTiming::from_env("CATTLE_ELECTION")?),
+            lease: None,
             bootstrap: true,
             api_server: ApiServer::default(),
             // More than this only costs memory: passes wait for the API server, not for us.

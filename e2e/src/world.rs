@@ -67,10 +67,11 @@ pub struct World {
 
 /// Variables that keep processes of several pods from colliding on the ports of one host, and the
 /// suite from waiting for heartbeats.
-const POD_ENV: [(&str, &str); 6] = [
+const POD_ENV: [(&str, &str); 7] = [
     ("FLEET_METRICS_BIND_ADDRESS", ":0"),
     ("FLEET_HEALTHPROBE_BIND_ADDRESS", ":0"),
     ("GITOPS_METRICS_BIND_ADDRESS", ":0"),
+    ("GITJOB_LISTEN_ADDRESS", ":0"),
     ("FLEET_AGENT_METRICS_BIND_ADDRESS", ":0"),
     ("FLEET_AGENT_PROBE_BIND_ADDRESS", ":0"),
     ("FLEET_AGENT_PPROF_DISABLED", "true"),
