@@ -26,6 +26,8 @@ pub struct ControllerConfig {
     pub bootstrap: bool,
     /// Where the hub is reached when the ConfigMap names no address.
     pub api_server: ApiServer,
+    /// Whether members reach that address too; a pod's view of its own cluster is none of theirs.
+    pub serves_members: bool,
     /// Passes at the same time, per kind.
     pub workers: usize,
     /// Deletes registration tokens that never expire.
@@ -90,6 +92,7 @@ impl ControllerConfig {
             lease: None,
             bootstrap: true,
             api_server: ApiServer::default(),
+            serves_members: true,
             workers: 8,
             token_ttl_required: false,
             agent: AgentProcess::default(),
@@ -117,6 +120,7 @@ impl ControllerConfig {
             lease: None,
             bootstrap: true,
             api_server: ApiServer::default(),
+            serves_members: false,
             // More than this only costs memory: passes wait for the API server, not for us.
             workers: workers.unwrap_or(8_usize).clamp(1, 64),
             token_ttl_required: text("FLEET_REGISTRATION_TOKEN_TTL_REQUIRED").as_deref()

@@ -131,6 +131,13 @@ impl Context {
         self.hub().api_server(&self.config.api_server)
     }
 
+    /// Where members reach the hub; empty while nobody said so.
+    pub fn members_api_server(&self) -> ApiServer {
+        let own = ApiServer::default();
+        let fallback = if self.config.serves_members { &self.config.api_server } else { &own };
+        self.hub().api_server(fallback)
+    }
+
     /// The time.
     pub fn now(&self) -> Timestamp {
         self.config.clock.now()

@@ -26,7 +26,8 @@ impl TelemetryConfig {
 /// Installs the subscriber; the second call in a process does nothing. `RUST_LOG` wins.
 pub fn init(config: TelemetryConfig) {
     let default = match config.debug_level {
-        0 => "info,hyper=warn,kube=warn,gix=warn",
+        // The client's own error lines repeat what its caller reports.
+        0 => "info,hyper=warn,kube=warn,kube_client=off,gix=warn",
         1..=4 => "debug,hyper=info,hyper_util=info,rustls=info,h2=info,tower=info",
         _ => "trace,hyper=info,hyper_util=info,rustls=info,h2=info,tower=info",
     };

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::CustomResource;
 
+use super::condition::Condition;
 use super::wire::GoDuration;
 
 go_struct! {
@@ -34,6 +35,8 @@ go_struct! {
         /// Name of the Secret with the values for the agent's chart.
         #[schemars(with = "Option<String>")]
         pub secret_name: String,
+        /// `Ready`: whether agents can register with it. (Fleet 0.16 has no conditions here.)
+        pub conditions: Vec<Condition>,
     }
 }
 

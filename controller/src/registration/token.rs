@@ -11,6 +11,7 @@ use bundle_format::api::{ClusterRegistrationToken, GoDuration, labels, names};
 use jiff::Timestamp;
 use kube::{Api, ResourceExt};
 use runtime::clock::time_text;
+use runtime::conditions::ConditionUpdate;
 use runtime::status::{StatusWrite, patch_status};
 use runtime::{NextWake, ObjectKey};
 use serde::Serialize;
@@ -53,15 +54,44 @@ pub async fn reconcile_token(ctx: &Context, key: &ObjectKey) -> Result<NextWake,
     ctx.objects.ensure_all(&token_access(&token)).await?;
     let account = names::token_account(&key.name, &token.uid().unwrap_or_default());
     let secret = read_account_token(&ctx.objects, &key.namespace, &account).await?;
-    let values = RegistrationValues::new(ctx, key, secret).to_yaml()?;
+    let server = api_server(ctx, &token);
+    let usable = usable(&server);
+    let values = RegistrationValues::new(ctx, key, secret, server).to_yaml()?;
     ctx.objects.ensure(&values_secret(&token, &values)).await?;
 
     let before = serde_json::to_value(&token.status).unwrap_or_default();
-    let after = json!({ "secretName": key.name, "expires": expires.map(time_text) });
+    let mut status = token.status.clone().unwrap_or_default();
+    runtime::conditions::set(&mut status.conditions, &usable, ctx.now());
+    let after = json!({
+        "secretName": key.name,
+        "expires": expires.map(time_text),
+        "conditions": status.conditions,
+    });
     let api: Api<ClusterRegistrationToken> = Api::namespaced(ctx.client.clone(), &key.namespace);
     let write = StatusWrite { name: &key.name, resource_version: None, noise: &[] };
     patch_status(&api, &write, &before, &after).await?;
     Ok(expires.map_or(NextWake::OnChange, |at| wake_at(at, ctx.now())))
+}
+
+/// Where agents with this token reach the hub. The tokens that the hub makes for its own imports are
+/// used from the hub's own place.
+fn api_server(ctx: &Context, token: &ClusterRegistrationToken) -> ApiServer {
+    let owners = token.metadata.owner_references.iter().flatten();
+    match owners.into_iter().any(|owner| owner.kind == "Cluster") {
+        true => ctx.api_server(),
+        false => ctx.members_api_server(),
+    }
+}
+
+/// Whether agents can register with a token that tells them this address.
+fn usable(server: &ApiServer) -> ConditionUpdate {
+    if server.url.is_empty() {
+        let message = "nobody can register with this token: the hub does not know where other \
+                       clusters reach it; set the value apiServerURL of the chart fleet (and \
+                       apiServerCA, unless they trust it already)";
+        return ConditionUpdate::new("Ready", false, "NoAPIServerURL", message);
+    }
+    ConditionUpdate::ok("Ready")
 }
 
 /// A wake shortly after a moment.
@@ -168,8 +198,8 @@ struct RegistrationValues {
 }
 
 impl RegistrationValues {
-    fn new(ctx: &Context, key: &ObjectKey, token: String) -> Self {
-        let ApiServer { url, ca } = ctx.api_server();
+    fn new(ctx: &Context, key: &ObjectKey, token: String, server: ApiServer) -> Self {
+        let ApiServer { url, ca } = server;
         let system = ctx.config.system_namespace.as_str();
         Self {
             api_server_ca: ca,

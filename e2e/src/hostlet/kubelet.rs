@@ -156,11 +156,14 @@ impl Runner {
         let mut backoff = BACKOFF_MIN;
         while !*self.stopped.borrow() {
             let started = Instant::now();
-            let outcome = self.run_once(container).await;
-            let (code, message) = match outcome {
-                Ok(code) => (code, crate::process::tail(&self.log(container), 5)),
-                Err(error) => (128, format!("{error:#}")),
+            let Ok(code) = self.run_once(container).await else {
+                // Mostly a volume whose object is not there yet: not a restart.
+                self.note(&container.name, |state| state.waiting = "ContainerCreating".to_owned());
+                self.report().await;
+                tokio::time::sleep(BACKOFF_MIN).await;
+                continue;
             };
+            let message = crate::process::tail(&self.log(container), 5);
             if self.ends() {
                 self.note(&container.name, |state| state.finished = Some(code));
                 return self.report().await;
@@ -275,12 +278,15 @@ impl Runner {
         let all: Vec<(Container, State)> =
             spec.containers.into_iter().map(|c| (c.clone(), find(&c))).collect();
         let ready = all.iter().all(|(_, state)| state.running_since.is_some());
+        let begun = ready || all.iter().any(|(_, state)| state.restarts > 0);
         let phase = if all.iter().all(|(_, state)| state.finished == Some(0)) {
             "Succeeded"
         } else if all.iter().any(|(_, state)| state.finished.is_some_and(|code| code != 0)) {
             "Failed"
-        } else {
+        } else if begun {
             "Running"
+        } else {
+            "Pending"
         };
         let condition = |kind: &str, status: bool| {
             json!({ "type": kind, "status": if status { "True" } else { "False" },
