@@ -225,6 +225,9 @@ impl Reconciler {
         .await;
         if !is_settled {
             tokio::time::sleep(SETTLE).await;
+            if let Some(monitored) = self.memory.lock().monitored.get_mut(&name) {
+                monitored.look_again_at_unready();
+            }
         }
         let wake = self.monitor(deployment).await?;
         self.remove_moved(&name, &release).await?;

@@ -91,6 +91,14 @@ impl Monitored {
         !known
     }
 
+    /// Marks objects dirty that were on their way.
+    pub fn look_again_at_unready(&mut self) {
+        let unready = self.seen.iter().filter(
+            |(_, seen)| matches!(&seen.finding, Finding::Live { health, .. } if !health.is_ready()),
+        );
+        self.dirty.extend(unready.map(|(key, _)| key.clone()));
+    }
+
     /// Judges the dirty objects by what was read of them just now.
     pub fn judge(
         &mut self,

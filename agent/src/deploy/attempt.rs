@@ -109,13 +109,15 @@ impl Attempt<'_> {
         fill_namespaces(&mut set.hooks, &self.release.namespace, &served);
         self.check_kinds(&set, &served).await?;
         let desired = DesiredSet { objects: set.objects.iter().map(|o| o.value.clone()).collect() };
-        let plan = self.plan(&desired, namespace_made).await?;
+        let (plan, mut live) = self.plan(&desired, namespace_made).await?;
         let hooks: Vec<Hook> =
             set.hooks.iter().map(|hook| Hook::read(&hook.source, &hook.value)).collect();
         let mut record = self.record(&set, &hooks, values);
         releases::write(&self.account, &record).await?;
-        if let Err(error) = self.write_objects(&set, &desired, &hooks, &plan).await {
-            return Err(self.fail(record, error, &desired).await);
+        match self.write_objects(&set, &desired, &hooks, &plan).await {
+            // What the server answered is what is there: no need to read it again.
+            Ok(written) => live.extend(written),
+            Err(error) => return Err(self.fail(record, error, &desired).await),
         }
         record.release.info.status = ReleaseStatus::Deployed;
         record.release.info.description =
@@ -123,7 +125,7 @@ impl Attempt<'_> {
                 .to_owned();
         releases::update(&self.account, &record).await?;
         self.retire().await;
-        self.deployed(record.release.version, plan).await
+        self.deployed(record.release.version, plan, live).await
     }
 
     /// Definitions, hooks before, objects, the wait for them, hooks after.
@@ -133,7 +135,7 @@ impl Attempt<'_> {
         desired: &DesiredSet,
         hooks: &[Hook],
         plan: &ApplyPlan,
-    ) -> Result<(), Error> {
+    ) -> Result<BTreeMap<ObjectKey, Value>, Error> {
         let (before, after) = match self.history.is_empty() {
             true => (Moment::PreInstall, Moment::PostInstall),
             false => (Moment::PreUpgrade, Moment::PostUpgrade),
@@ -151,15 +153,19 @@ impl Attempt<'_> {
             let keys: Vec<ObjectKey> = desired.objects.iter().map(ObjectKey::of).collect();
             wait_until_ready(&self.account, &keys, limit).await?;
         }
-        Ok(run_hooks(&self.account, hooks, after, limit).await?)
+        run_hooks(&self.account, hooks, after, limit).await?;
+        Ok(changes.written)
     }
 
-    /// Reads what is there now: it is what the deployment is watched for from here on.
-    async fn deployed(&self, version: u32, plan: ApplyPlan) -> Result<Deployed, Error> {
+    /// What the deployment is watched for from here on.
+    async fn deployed(
+        &self,
+        version: u32,
+        plan: ApplyPlan,
+        live: BTreeMap<ObjectKey, Value>,
+    ) -> Result<Deployed, Error> {
         let desired: Vec<Value> =
             plan.phases.into_values().flatten().map(|step| step.object).collect();
-        let live =
-            observe_objects(&self.deployer.member, desired.iter().map(ObjectKey::of)).await?;
         let mut resources = Vec::with_capacity(desired.len());
         for key in desired.iter().map(ObjectKey::of) {
             let resource = self.deployer.member.resource(&key).await?;
@@ -193,7 +199,11 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    async fn plan(&self, desired: &DesiredSet, namespace_made: bool) -> Result<ApplyPlan, Error> {
+    async fn plan(
+        &self,
+        desired: &DesiredSet,
+        namespace_made: bool,
+    ) -> Result<(ApplyPlan, BTreeMap<ObjectKey, Value>), Error> {
         let previous = self.previous();
         let mut keys: Vec<ObjectKey> =
             desired.objects.iter().chain(&previous).map(ObjectKey::of).collect();
@@ -213,7 +223,7 @@ impl Attempt<'_> {
             overwrites: &self.deployment.spec.options.overwrites,
             write_all: false,
         };
-        Ok(plan_apply(desired, &live, &options)?)
+        Ok((plan_apply(desired, &live, &options)?, live.objects))
     }
 
     /// Objects that earlier revisions may have left: those of the last record, whatever became of it, and those of

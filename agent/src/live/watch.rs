@@ -71,6 +71,23 @@ impl Watches {
             let cache = self.start(&resource);
             self.lock().running.entry(resource).or_insert(cache);
         }
+        self.catch_up(&name, objects);
+    }
+
+    /// Tells of changes that came in while nobody knew whose the objects were: between their being written and now.
+    fn catch_up(&self, name: &str, objects: &[(ObjectKey, Resource)]) {
+        let changed: Vec<(&ObjectKey, String)> = {
+            let state = self.lock();
+            let known = objects.iter().filter_map(|(key, resource)| {
+                let cache = state.running.get(resource)?;
+                let object = cache.get(&runtime::ObjectKey::new(&key.namespace, &key.name))?;
+                Some((key, object.metadata.resource_version.clone()?))
+            });
+            known.collect()
+        };
+        for (key, version) in changed {
+            (self.on_change)(name, key, Some(&version));
+        }
     }
 
     /// Ends watching for a bundle deployment.

@@ -109,8 +109,11 @@ const ERRORS: &[(&str, &str)] = &[
     ("Failed", "True"),
 ];
 
+/// Types of conditions and the status in which they count.
+type ConditionRules = &'static [(&'static str, &'static str)];
+
 /// The same for the kinds whose conditions mean something else.
-const ERRORS_BY_KIND: &[(&str, &str, &[(&str, &str)])] = &[
+const ERRORS_BY_KIND: &[(&str, &str, ConditionRules)] = &[
     ("helm.cattle.io/v1", "HelmChart", &[("Failed", "True")]),
     (
         "v1",
