@@ -193,6 +193,54 @@ def random_scenario(r, n):
     return f"random-{n}", "Widget", steps
 
 
+def random_patches(r, n):
+    """Strategic merge patches of a Deployment that stays valid."""
+    def env():
+        names = r.sample(["A", "B", "C"], r.randint(0, 3))
+        found = [{"name": e, "value": str(r.randint(0, 2))} for e in names]
+        for e in found:
+            if r.random() < 0.25:
+                e.pop("value", None)
+                e["$patch"] = "delete"
+        return found + ([{"$patch": "replace"}] if r.random() < 0.1 else [])
+
+    def container(name):
+        found = {"name": name, "image": f"{name}:{r.randint(1, 3)}"}
+        if r.random() < 0.5:
+            found["env"] = env()
+        if r.random() < 0.2:
+            found["args"] = r.choice([None, ["x"], ["y", "z"]])
+        if r.random() < 0.2:
+            found["$setElementOrder/env"] = [{"name": e} for e in r.sample(["A", "B", "C"], 3)]
+        return found
+
+    def patch():
+        names = r.sample(["a", "b", "c", "d"], r.randint(0, 3))
+        pod = {"containers": [container(name) for name in names]}
+        if r.random() < 0.3:
+            order = r.sample(["a", "b", "c", "d"], r.randint(1, 4))
+            pod["$setElementOrder/containers"] = [{"name": e} for e in order]
+        if r.random() < 0.3:
+            pod["containers"].insert(r.randint(0, len(names)), {"name": r.choice("bcd"), "$patch": "delete"})
+        if r.random() < 0.3:
+            pod["nodeSelector"] = r.choice([None, {"x": "1"}, {"x": None, "y": "2"}, {"$patch": "replace", "z": "3"}, {"$patch": "delete"}])
+        if not pod["containers"]:
+            del pod["containers"]
+        found = {"spec": {"template": {"spec": pod}}}
+        if r.random() < 0.3:
+            found["metadata"] = {"labels": r.choice([{"l": "1"}, {"l": None, "m": "2"}, {"$retainKeys": ["m"], "m": "3"}, None]),
+                                 "finalizers": r.choice([["x.io/a"], ["x.io/b", "x.io/a"], ["x.io/c"]])}
+        if r.random() < 0.1:
+            found.setdefault("metadata", {})["$deleteFromPrimitiveList/finalizers"] = ["x.io/a"]
+        return found
+
+    steps = [("create", "c", deploy([{"name": e, "image": e} for e in r.sample(["a", "b", "c"], 2)]))]
+    steps += [("smp", "s", patch()) for _ in range(r.randint(3, 6))]
+    # A finalizer would keep the object for ever.
+    steps.append(("merge", "s", {"metadata": {"finalizers": None}}))
+    return f"patches-{n}", "Deployment", steps
+
+
 def main():
     status, answer = call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", CRD)
     for _ in range(50):
@@ -202,7 +250,7 @@ def main():
     scenarios = SCENARIOS
     if len(sys.argv) > 4:
         r = random.Random(int(sys.argv[3]))
-        scenarios = [random_scenario(r, n) for n in range(int(sys.argv[4]))]
+        scenarios = [r.choice([random_scenario, random_patches])(r, n) for n in range(int(sys.argv[4]))]
     with open(OUT, "w") as out:
         from concurrent.futures import ThreadPoolExecutor
         out.write(json.dumps({"version": call("GET", "/version")[1]["gitVersion"], "widget": WIDGET}, sort_keys=True) + "\n")
