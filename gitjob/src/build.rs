@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bundle_format::api::GitRepo;
 use bundle_format::options::values::extract_bundle_values;
-use bundle_format::read::{BundleDraft, Notice, ReadOutcome, ReadRequest, read_bundles};
+use bundle_format::read::{BundleDraft, Notice, ReadOutcome, ReadRequest};
 use kube::ResourceExt;
 use runtime::{Classify, ErrorClass, ObjectKey, chain};
 use tokio::time::Instant;
@@ -22,6 +22,7 @@ use crate::memory::{BuildKey, Built, Written};
 use crate::plan::publish::{PublishInput, WantedBundle, plan_publish};
 use crate::publish::{Destination, Published, publish_bundles};
 use crate::reconcile::ReconcileError;
+use crate::unchanged::{PathsMemory, Reading, read_changed};
 
 /// A failure that may pass by itself is tried again after this time.
 const RETRY: Duration = Duration::from_secs(30);
@@ -80,40 +81,34 @@ pub(crate) async fn build(
     };
     let mut request = ReadRequest::of_git_repo(repo);
     request.overrides.image_scans_enabled = ctx.config.image_scans_enabled;
-    let outcome = read(tree, request).await;
-    if cancel.is_cancelled() {
-        return Err(ReconcileError::Cancelled);
-    }
+    let object = ObjectKey::of(&**repo);
+    // A forced build reads everything.
+    let updated = repo.status.as_ref().map_or(0, |status| status.update_generation);
+    let is_forced = built.key.force != updated;
+    let known = match is_forced {
+        true => PathsMemory::default(),
+        false => ctx.memory.with(&object, |memory| std::mem::take(&mut memory.paths)),
+    };
+    let reading = read(tree, request, known).await;
+    reading.notices.iter().for_each(|notice| built.note(notice));
+    let work = Work { ctx, repo, is_forced, unchanged: reading.unchanged };
     tokio::select! {
         () = cancel.cancelled() => return Err(ReconcileError::Cancelled),
-        done = complete_and_publish(ctx, repo, outcome, &mut built) => done?,
+        done = work.complete_and_publish(reading.outcome, &mut built) => done?,
+    }
+    if built.failures.is_empty() {
+        ctx.memory.with(&object, |memory| memory.paths = reading.memory);
     }
     Ok(built)
 }
 
-async fn complete_and_publish(
-    ctx: &Arc<Context>,
-    repo: &GitRepo,
-    mut outcome: ReadOutcome,
-    built: &mut Built,
-) -> Result<(), ReconcileError> {
-    let mut held = BTreeSet::new();
-    if outcome.drafts.iter().any(|draft| !draft.is_complete()) {
-        let helm = observe_helm_access(ctx, repo).await?;
-        for draft in outcome.drafts.iter_mut().filter(|draft| !draft.is_complete()) {
-            let fetched = match &helm {
-                Ok(helm) => fetch_charts(&ctx.charts, helm, draft).await,
-                Err(text) => Err((text.clone(), ErrorClass::User)),
-            };
-            if let Err((text, class)) = fetched {
-                built.fail(format!("{}: {text}", shown(&draft.path)), class);
-                held.insert(draft.name.clone());
-            }
-        }
-        outcome.drafts.retain(|draft| draft.is_complete());
-    }
-    publish(ctx, repo, outcome, held, built).await;
-    Ok(())
+/// The second half of a build.
+struct Work<'a> {
+    ctx: &'a Arc<Context>,
+    repo: &'a GitRepo,
+    is_forced: bool,
+    /// Bundles of paths that were not read because nothing in them changed.
+    unchanged: BTreeSet<String>,
 }
 
 fn shown(path: &str) -> &str {
@@ -121,64 +116,83 @@ fn shown(path: &str) -> &str {
 }
 
 /// Reads the tree on a blocking thread.
-async fn read(tree: GitTree, request: ReadRequest) -> ReadOutcome {
-    let done = tokio::task::spawn_blocking(move || read_bundles(&tree, &request)).await;
+async fn read(tree: GitTree, request: ReadRequest, known: PathsMemory) -> Reading {
+    let done = tokio::task::spawn_blocking(move || read_changed(&tree, &request, &known)).await;
     // A panic of the reader is ours to fix; the queue reports it as such.
     match done {
-        Ok(outcome) => outcome,
+        Ok(reading) => reading,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 
-async fn publish(
-    ctx: &Arc<Context>,
-    repo: &GitRepo,
-    outcome: ReadOutcome,
-    mut held: BTreeSet<String>,
-    built: &mut Built,
-) {
-    let key = ObjectKey::of(repo);
-    let is_complete = outcome.is_complete();
-    for failure in &outcome.failures {
-        let path = shown(&failure.path);
-        built.fail(format!("{path}: {}", chain(&failure.error)), failure.error.class());
+impl Work<'_> {
+    async fn complete_and_publish(
+        &self,
+        mut outcome: ReadOutcome,
+        built: &mut Built,
+    ) -> Result<(), ReconcileError> {
+        let mut held = self.unchanged.clone();
+        if outcome.drafts.iter().any(|draft| !draft.is_complete()) {
+            let helm = observe_helm_access(self.ctx, self.repo).await?;
+            for draft in outcome.drafts.iter_mut().filter(|draft| !draft.is_complete()) {
+                let fetched = match &helm {
+                    Ok(helm) => fetch_charts(&self.ctx.charts, helm, draft).await,
+                    Err(text) => Err((text.clone(), ErrorClass::User)),
+                };
+                if let Err((text, class)) = fetched {
+                    built.fail(format!("{}: {text}", shown(&draft.path)), class);
+                    held.insert(draft.name.clone());
+                }
+            }
+            outcome.drafts.retain(BundleDraft::is_complete);
+        }
+        self.publish(outcome, held, built).await;
+        Ok(())
     }
-    outcome.notices.iter().for_each(|notice| built.note(notice));
-    let mut wanted = Vec::new();
-    for draft in outcome.drafts {
-        draft.notices.iter().for_each(|notice| built.note(notice));
-        let name = draft.name.clone();
-        match complete(draft, &key.namespace) {
-            Ok(bundle) => wanted.push(bundle),
-            Err(text) => {
-                held.insert(name);
-                built.fail(text, ErrorClass::User);
+
+    async fn publish(&self, outcome: ReadOutcome, mut held: BTreeSet<String>, built: &mut Built) {
+        let (ctx, key) = (self.ctx, ObjectKey::of(self.repo));
+        let is_complete = outcome.is_complete();
+        for failure in &outcome.failures {
+            let path = shown(&failure.path);
+            built.fail(format!("{path}: {}", chain(&failure.error)), failure.error.class());
+        }
+        outcome.notices.iter().for_each(|notice| built.note(notice));
+        let mut wanted = Vec::new();
+        for draft in outcome.drafts {
+            draft.notices.iter().for_each(|notice| built.note(notice));
+            let name = draft.name.clone();
+            match complete(draft, &key.namespace) {
+                Ok(bundle) => wanted.push(bundle),
+                Err(text) => {
+                    held.insert(name);
+                    built.fail(text, ErrorClass::User);
+                }
             }
         }
-    }
-    let repos: BTreeSet<String> =
-        ctx.repos.list_in(&key.namespace).iter().map(|repo| repo.name_any()).collect();
-    let names = wanted.iter().map(|wanted| wanted.name().to_owned()).collect();
-    let updated = repo.status.as_ref().map_or(0, |status| status.update_generation);
-    let plan = plan_publish(&PublishInput {
-        repo: &key.name,
-        wanted: &wanted,
-        held: &held,
-        is_complete,
-        known: &ctx.known_bundles(&key, &names),
-        repos: &repos,
-        is_forced: built.key.force != updated,
-    });
-    for refusal in &plan.refusals {
-        built.fail(refusal.to_string(), ErrorClass::Unavailable);
-    }
-    let commit = built.key.commit.to_string();
-    let to = Destination { client: &ctx.client, namespace: &key.namespace, commit: &commit };
-    let published = publish_bundles(&to, &plan, &wanted).await;
-    remember(ctx, &key, &published);
-    built.changed_count = published.written.len() + published.deleted.len();
-    for (_, error) in &published.failures {
-        built.fail(chain(error), error.class());
+        let repos: BTreeSet<String> =
+            ctx.repos.list_in(&key.namespace).iter().map(|repo| repo.name_any()).collect();
+        let names = wanted.iter().map(|wanted| wanted.name().to_owned()).collect();
+        let plan = plan_publish(&PublishInput {
+            repo: &key.name,
+            wanted: &wanted,
+            held: &held,
+            is_complete,
+            known: &ctx.known_bundles(&key, &names),
+            repos: &repos,
+            is_forced: self.is_forced,
+        });
+        for refusal in &plan.refusals {
+            built.fail(refusal.to_string(), ErrorClass::Unavailable);
+        }
+        let commit = built.key.commit.to_string();
+        let to = Destination { client: &ctx.client, namespace: &key.namespace, commit: &commit };
+        let published = publish_bundles(&to, &plan, &wanted).await;
+        remember(ctx, &key, &published);
+        built.changed_count = published.written.len() + published.deleted.len();
+        for (_, error) in &published.failures {
+            built.fail(chain(error), error.class());
+        }
     }
 }
 

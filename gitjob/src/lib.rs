@@ -18,6 +18,7 @@ pub mod publish;
 mod reconcile;
 mod report;
 mod status;
+mod unchanged;
 mod webhook;
 
 use std::sync::Arc;

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::git::CommitId;
 use crate::net::Access;
+use crate::unchanged::PathsMemory;
 
 /// What a build depends on; equal keys need no second build.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +100,8 @@ pub(crate) struct RepoMemory {
     pub(crate) written: BTreeMap<String, Written>,
     /// Trust and credentials, with the versions they were read from.
     pub(crate) access: Option<(String, Access)>,
+    /// What each path's bundles were made from.
+    pub(crate) paths: PathsMemory,
     /// The status as last written.
     pub(crate) reported: Option<Reported>,
     /// Cancels the build that runs now.

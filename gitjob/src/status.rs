@@ -5,7 +5,7 @@
 //! says when a GitRepo is ready. Start at [`next_status`].
 
 use bundle_format::api::{
-    Condition, ConditionState, GitRepoStatus, condition_is_true, find_condition, set_condition,
+    Condition, ConditionState, GitRepoStatus, condition_is_true, set_condition,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -63,9 +63,16 @@ pub(crate) fn next_status(before: &GitRepoStatus, facts: &Facts, now: Timestamp)
         _ => {}
     }
     let failure = failure(facts);
+    let news = News {
+        is_commit: facts.built.as_ref().is_some_and(|built| {
+            built.key.commit.as_str() != before.commit
+                || built.key.generation != before.observed_generation
+        }),
+        is_recovery: failure.is_none() && condition_is_true(&before.conditions, "Stalled"),
+    };
     say_progress(&mut say, facts, failure.as_deref());
     say_notices(&mut status.conditions, facts.built.as_ref(), &now_text);
-    say_ready(&mut status.conditions, facts, failure, &now_text);
+    say_ready(&mut status.conditions, facts, &news, failure, &now_text);
 
     if facts.has_looked {
         status.last_polling_triggered = Some(Time(whole_seconds(now)));
@@ -169,30 +176,31 @@ fn say_notices(conditions: &mut Vec<Condition>, built: Option<&Built>, now: &str
 }
 
 /// Live findings 1 and 2: not ready while git or the build failed, nor for a new commit before
-/// its deployments are. The controller says `True`, once they are.
-fn say_ready(conditions: &mut Vec<Condition>, facts: &Facts, failure: Option<String>, now: &str) {
-    let said = find_condition(conditions, "Ready");
-    let was_failure = said.is_some_and(|ready| ready.reason == "Error");
-    let waiting = |built: &Built| {
-        ConditionState::is_false(format!(
-            "waiting for the deployments of commit {}",
-            built.key.commit.short()
-        ))
+/// its deployments are. Said in the very words the controller uses for the same state, so that the
+/// two never write against each other; only the controller says `True`.
+fn say_ready(
+    conditions: &mut Vec<Condition>,
+    facts: &Facts,
+    news: &News,
+    failure: Option<String>,
+    now: &str,
+) {
+    let text = match (failure, &facts.built) {
+        (Some(text), _) => text,
+        (None, Some(built)) if news.is_recovery || (news.is_commit && built.changed_count > 0) => {
+            format!("waiting for the deployments of commit {}", built.key.commit.short())
+        }
+        _ => return,
     };
-    match (failure, &facts.built) {
-        (Some(text), _) => {
-            set_condition(conditions, "Ready", &ConditionState::error(text), now);
-        }
-        (None, Some(built)) if was_failure => {
-            set_condition(conditions, "Ready", &waiting(built), now);
-        }
-        (None, Some(built))
-            if built.changed_count > 0 && condition_is_true(conditions, "Ready") =>
-        {
-            set_condition(conditions, "Ready", &waiting(built), now);
-        }
-        _ => {}
-    }
+    set_condition(conditions, "Ready", &ConditionState::is_false(text), now);
+}
+
+/// What this status says for the first time.
+struct News {
+    /// A commit, or a spec.
+    is_commit: bool,
+    /// That the failure is over.
+    is_recovery: bool,
 }
 
 fn whole_seconds(time: Timestamp) -> Timestamp {
@@ -204,6 +212,7 @@ mod tests {
     use super::*;
     use crate::git::CommitId;
     use crate::memory::BuildKey;
+    use bundle_format::api::find_condition;
     use std::collections::BTreeMap;
 
     fn now() -> Timestamp {
@@ -259,8 +268,12 @@ mod tests {
         set_condition(&mut before.conditions, "Ready", &ConditionState::is_true(), "t");
         let same = next_status(&before, &facts(built(&[], 0)), now());
         assert_eq!(condition(&same, "Ready").0, "True");
-        let changed = next_status(&before, &facts(built(&[], 1)), now());
+        let mut changed = next_status(&before, &facts(built(&[], 1)), now());
         assert_eq!(condition(&changed, "Ready").0, "False");
+        // Said once: what the controller says afterwards stays.
+        set_condition(&mut changed.conditions, "Ready", &ConditionState::is_true(), "t");
+        let later = next_status(&changed, &facts(built(&[], 1)), now());
+        assert_eq!(condition(&later, "Ready").0, "True");
     }
 
     #[test]

@@ -163,3 +163,32 @@ async fn gitrepos_that_share_a_branch_share_its_looks() {
     let looks = world.git.requests();
     assert!((2..=4).contains(&looks.len()), "{looks:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_that_reaches_outside_is_read_again_when_that_changes() {
+    let Some(world) = World::start().await else { return };
+    let fleet = "helm:\n  chart: .\n  valuesFiles: [../shared/values.yaml]\n";
+    let chart = "apiVersion: v2\nname: a\nversion: 0.1.0\n";
+    let first = world.git.commit(&[
+        ("a/fleet.yaml", Some(fleet)),
+        ("a/Chart.yaml", Some(chart)),
+        ("shared/values.yaml", Some("key: one\n")),
+        ("b/m.yaml", Some(MAP)),
+    ]);
+    world.git_repo("web", json!({"paths": ["a", "b"]})).await;
+    world.published("web", &first).await;
+    let secrets: Api<Secret> = Api::namespaced(world.client.clone(), &world.namespace);
+    let before = secrets.get("web-a").await.unwrap();
+    let second = world.git.commit(&[("shared/values.yaml", Some("key: two\n"))]);
+    world.published("web", &second).await;
+    let after = secrets.get("web-a").await.unwrap();
+    assert_ne!(before.data, after.data);
+    assert_eq!(after.data.unwrap()["values.yaml"].0, br#"{"key":"two"}"#);
+
+    // Two paths that claim one name are refused, though one of them did not change.
+    let clash = world.git.commit(&[("b/fleet.yaml", Some("name: web-a\n"))]);
+    let repo = world.until("web", |repo| condition(repo, "Stalled").0 == "True").await;
+    assert_eq!(repo.status.as_ref().unwrap().commit, clash);
+    let (_, message) = condition(&repo, "Ready");
+    assert!(message.contains("\"web-a\" is used by"), "{message}");
+}
