@@ -26,6 +26,9 @@ use crate::publish::FIELD_MANAGER;
 use crate::report::{tell_failure, tell_look, tell_rejection};
 use crate::status::{Facts, next_status, noise};
 
+/// A build that takes longer is told in the status; a shorter one costs one write, at its end.
+const TELL_AFTER: Duration = Duration::from_secs(5);
+
 /// A pass that has to be repeated. Failures of git and of builds are no errors: they are told in
 /// the status, and the next look is scheduled.
 #[derive(Debug, thiserror::Error)]
@@ -280,10 +283,9 @@ impl Pass<'_> {
         let work = build(self.ctx, self.repo, &look.remote, key.clone(), &cancel);
         let mut work = std::pin::pin!(work);
         let interval = self.repo.spec.polling_period();
-        // A short build costs one status write, at its end.
         let mut is_told = false;
         let result = loop {
-            let pause = if is_told { interval } else { Duration::from_secs(2) };
+            let pause = if is_told { interval } else { TELL_AFTER };
             tokio::select! {
                 result = &mut work => break result,
                 () = tokio::time::sleep(pause) => {}
