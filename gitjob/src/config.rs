@@ -28,6 +28,8 @@ pub struct GitjobConfig {
     pub metrics_address: BindAddress,
     /// Accept webhooks of GitRepos for which no secret exists.
     pub allow_unsigned_webhooks: bool,
+    /// Serve `file://` addresses, opened in place: `fleet up` only, never set by the environment.
+    pub allow_local_repositories: bool,
     /// GitRepos worked on at the same time.
     pub workers: usize,
     /// Limit of one listing of refs.
@@ -98,6 +100,7 @@ impl Default for GitjobConfig {
             listen: BindAddress::Off,
             metrics_address: BindAddress::Off,
             allow_unsigned_webhooks: false,
+            allow_local_repositories: false,
             workers: 16,
             git_timeout: Duration::from_secs(30),
             fetch: FetchLimits::default(),

@@ -124,6 +124,9 @@ pub async fn fetch_tree(
     commit: &CommitId,
     cancel: &CancellationToken,
 ) -> Result<GitTree, GitError> {
+    if let Some(folder) = remote.local_folder() {
+        return open_local(folder, commit.clone()).await;
+    }
     let slot = store.slot(remote, commit);
     let interrupt = Arc::new(AtomicBool::new(false));
     let _interrupt_on_drop = InterruptOnDrop(Arc::clone(&interrupt));
@@ -151,6 +154,17 @@ pub async fn fetch_tree(
             Err(GitError::TimedOut { commit: commit.clone(), url: remote.redacted(), secs })
         }),
     }
+}
+
+/// Opens a commit of a repository on this machine in place.
+async fn open_local(folder: PathBuf, commit: CommitId) -> Result<GitTree, GitError> {
+    let open = move || {
+        let id = gix::ObjectId::from_hex(commit.as_str().as_bytes())
+            .map_err(|e| GitError::Store { detail: e.to_string() })?;
+        GitTree::open(&folder, id)
+    };
+    let done = tokio::task::spawn_blocking(open).await;
+    done.map_err(|e| GitError::Store { detail: e.to_string() })?
 }
 
 /// Stops the blocking thread at its next look when the caller goes away.

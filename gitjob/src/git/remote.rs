@@ -9,6 +9,7 @@
 //! missing branch from a refused password.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -78,6 +79,8 @@ pub struct Link {
     timeout: Duration,
     /// Base address that answered, by configured address, for servers that speak protocol 2.
     version_2: Mutex<BTreeMap<String, Url>>,
+    /// Folders of this machine are served too.
+    serves_local: bool,
 }
 
 impl std::fmt::Debug for Link {
@@ -90,7 +93,14 @@ impl Link {
     /// `timeout` is the limit of one listing (Fleet's `gitClientTimeout`, 30 s by default).
     #[must_use]
     pub fn new(fetcher: Arc<Fetcher>, timeout: Duration) -> Arc<Self> {
-        Arc::new(Self { fetcher, timeout, version_2: Mutex::default() })
+        Arc::new(Self { fetcher, timeout, version_2: Mutex::default(), serves_local: false })
+    }
+
+    /// [`Link::new`], with `file://` addresses served as well: for a process whose user owns the
+    /// machine. Never where GitRepos come from others, who could read any repository on it.
+    #[must_use]
+    pub fn serving_local(fetcher: Arc<Fetcher>, timeout: Duration) -> Arc<Self> {
+        Arc::new(Self { fetcher, timeout, version_2: Mutex::default(), serves_local: true })
     }
 }
 
@@ -116,6 +126,9 @@ impl Remote {
             return Err(fail(repo, detail));
         }
         let mut url = Url::parse(repo).map_err(|_| fail(repo, "is not an address"))?;
+        if url.scheme() == "file" && link.serves_local {
+            return Ok(Self { url, reference, access: Access::default(), link: Arc::clone(link) });
+        }
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
             return Err(fail(&redacted(&url), "only https:// and http:// are served"));
         }
@@ -133,6 +146,12 @@ impl Remote {
     #[must_use]
     pub fn redacted(&self) -> String {
         self.url.to_string()
+    }
+
+    /// The folder, when the repository is one of this machine's.
+    #[must_use]
+    pub fn local_folder(&self) -> Option<PathBuf> {
+        (self.url.scheme() == "file").then(|| self.url.to_file_path().ok()).flatten()
     }
 
     /// Names this remote, its ref and its access; equal keys get equal answers.
@@ -190,7 +209,10 @@ pub async fn resolve_head(remote: &Remote) -> Result<CommitId, GitError> {
         return Ok(commit.clone());
     }
     let names = remote.reference.full_names();
-    let listing = list_refs(remote, &names).await?;
+    let listing = match remote.local_folder() {
+        Some(folder) => list_local_refs(folder, names.clone()).await?,
+        None => list_refs(remote, &names).await?,
+    };
     let found = names.iter().find_map(|name| listing.get(name));
     found.cloned().ok_or_else(|| match &remote.reference {
         Reference::Branch(branch) => {
@@ -205,6 +227,24 @@ pub async fn resolve_head(remote: &Remote) -> Result<CommitId, GitError> {
 }
 
 type Listing = BTreeMap<String, CommitId>;
+
+async fn list_local_refs(folder: PathBuf, names: Vec<String>) -> Result<Listing, GitError> {
+    let look = move || -> Result<Listing, GitError> {
+        let fail =
+            |detail: String| GitError::Store { detail: format!("{}: {detail}", folder.display()) };
+        let repo = super::tree::open_bare(&folder)?;
+        let mut listing = Listing::new();
+        for name in names {
+            let found = repo.try_find_reference(&name).map_err(|e| fail(e.to_string()))?;
+            let Some(mut reference) = found else { continue };
+            let id = reference.peel_to_id().map_err(|e| fail(e.to_string()))?;
+            listing.extend(CommitId::parse(&id.to_string()).map(|commit| (name, commit)));
+        }
+        Ok(listing)
+    };
+    let done = tokio::task::spawn_blocking(look).await;
+    done.map_err(|e| GitError::Store { detail: e.to_string() })?
+}
 
 async fn list_refs(remote: &Remote, names: &[String]) -> Result<Listing, GitError> {
     let known = {
