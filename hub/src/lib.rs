@@ -17,6 +17,7 @@ mod discovery;
 mod error;
 mod gc;
 mod listen;
+mod managed_fields;
 mod media;
 mod meta;
 mod protobuf;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use patch::schema::{Node, Schema, Types};
+use patch::schema::{Node, Schema, Shape};
 use serde_json::Value;
 
 use crate::builtin;
@@ -110,9 +110,8 @@ impl Kind {
 
     /// The facts that merges need; `None` for a built-in kind without a recorded type.
     pub(crate) fn merge_schema(&self) -> Option<Schema<'_>> {
-        static NO_TYPES: Types = Types { named: BTreeMap::new() };
         match &self.source {
-            Source::Custom { node, .. } => Some(Schema::new(&NO_TYPES, node)),
+            Source::Custom { node, .. } => Some(Schema::new(builtin::types(), node)),
             Source::Builtin => {
                 let name = builtin::type_name(&self.group, &self.version, &self.kind)?;
                 let types = builtin::types();
@@ -274,7 +273,7 @@ fn custom_kind(crd: &Value, version: &Value, single_version: bool) -> Option<Kin
         columns: custom_columns(&version["additionalPrinterColumns"]),
         single_version,
         source: Source::Custom {
-            node: Node::from_structural(&schema),
+            node: merge_node(&schema),
             preserve_unknown: spec["preserveUnknownFields"] == true || schema.is_null(),
             selectable: selectable.collect(),
             schema,
@@ -284,6 +283,20 @@ fn custom_kind(crd: &Value, version: &Value, single_version: bool) -> Option<Kin
         kind,
         plural,
     })
+}
+
+/// What merging needs of a custom kind; its metadata is that of every object.
+fn merge_node(schema: &Value) -> Node {
+    let mut node = Node::from_structural(schema);
+    if node.shape != Shape::Struct {
+        node.shape = Shape::Struct;
+    }
+    let text = Node { shape: Shape::String, ..Node::default() };
+    node.fields.insert("apiVersion".into(), text.clone());
+    node.fields.insert("kind".into(), text);
+    let reference = Some("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta".to_owned());
+    node.fields.insert("metadata".into(), Node { reference, ..Node::default() });
+    node
 }
 
 fn custom_columns(rows: &Value) -> Vec<Column> {

@@ -288,6 +288,14 @@ impl Server {
     }
 }
 
+impl Server {
+    /// An apply or update that makes an object needs the right to create it too.
+    pub(crate) fn authorize_create(&self, call: &Call) -> Result<(), ApiError> {
+        let wanted = Attributes { verb: "create".to_owned(), ..call.attributes(&Method::POST) };
+        self.authorize(&call.user, &wanted)
+    }
+}
+
 pub(crate) fn method_not_allowed() -> ApiError {
     let message = "the server does not allow this method on the requested resource";
     ApiError::new(405, "MethodNotAllowed", message)

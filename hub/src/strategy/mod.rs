@@ -100,7 +100,7 @@ pub(crate) fn normalise(kind: &Kind, object: &mut Value) -> Result<Vec<String>, 
 /// Fills what the server decides when an object is made.
 pub(crate) fn prepare_create(kind: &Kind, object: &mut Value, world: &World) {
     let metadata = meta::metadata_mut(object);
-    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "managedFields"] {
+    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
         metadata.remove(field);
     }
     metadata.insert("uid".into(), world.uid().into());
@@ -172,7 +172,6 @@ pub(crate) fn prepare_update(
         "deletionTimestamp",
         "deletionGracePeriodSeconds",
         "generateName",
-        "managedFields",
     ] {
         keep(metadata, &old["metadata"], field);
     }

@@ -5,14 +5,13 @@
 
 use std::sync::Arc;
 
-use patch::schema::{ListKind, Schema};
 use serde_json::Value;
 
 use crate::body::HubResponse;
-use crate::error::ApiError;
+use crate::error::{ApiError, Cause};
+use crate::managed_fields::Writer;
 use crate::media;
 use crate::meta;
-use crate::registry::Kind;
 use crate::server::{Call, Server};
 use crate::verbs::update::answer;
 use crate::verbs::write::{self, How};
@@ -21,82 +20,66 @@ use crate::verbs::write::{self, How};
 enum Patch {
     Merge(Value),
     Json(Value),
+    Strategic(Value),
     Apply(Value),
 }
 
 impl Patch {
     fn parse(call: &Call) -> Result<Patch, ApiError> {
         let media = call.content_type.split(';').next().unwrap_or_default().trim();
+        let object = |patch: Value| match patch {
+            Value::Object(_) => Ok(patch),
+            _ => Err(ApiError::bad_request("the patch is not an object")),
+        };
         match media {
             "application/merge-patch+json" => {
-                let patch = media::parse_json(&call.body)?;
-                if !patch.is_object() {
-                    return Err(ApiError::bad_request("the merge patch is not an object"));
-                }
-                Ok(Patch::Merge(patch))
+                Ok(Patch::Merge(object(media::parse_json(&call.body)?)?))
             }
             "application/json-patch+json" => Ok(Patch::Json(media::parse_json(&call.body)?)),
-            "application/apply-patch+yaml" => {
-                let mut object = media::parse_yaml(&call.body)?;
-                write::check_identity(&mut object, &call.kind)?;
-                Ok(Patch::Apply(object))
+            "application/strategic-merge-patch+json" if !call.kind.is_custom() => {
+                Ok(Patch::Strategic(object(media::parse_json(&call.body)?)?))
             }
-            other => Err(ApiError::unsupported_media(
-                other,
-                "application/apply-patch+yaml, application/json-patch+json, application/merge-patch+json",
-            )),
+            "application/apply-patch+yaml" => {
+                let mut config = object(media::parse_yaml(&call.body)?)?;
+                write::check_identity(&mut config, &call.kind)?;
+                check_name(call, &config)?;
+                Ok(Patch::Apply(config))
+            }
+            other => {
+                let strategic = match call.kind.is_custom() {
+                    true => "",
+                    false => ", application/strategic-merge-patch+json",
+                };
+                Err(ApiError::unsupported_media(
+                    other,
+                    &format!(
+                        "application/json-patch+json, application/merge-patch+json{strategic}, application/apply-patch+yaml"
+                    ),
+                ))
+            }
         }
     }
 
-    fn apply(&self, kind: &Kind, old: &Value) -> Result<Value, ApiError> {
+    /// The object after the patch. For an apply the result carries its owners.
+    fn change(&self, call: &Call, writer: &Writer<'_>, old: &Value) -> Result<Value, ApiError> {
         let mut new = old.clone();
         // The patch decides whether a resourceVersion is insisted on, not the object it changes.
         meta::metadata_mut(&mut new).remove("resourceVersion");
         match self {
             Patch::Merge(patch) => patch::json::merge(&mut new, patch),
-            Patch::Apply(applied) => merge_applied(&mut new, applied, kind.merge_schema()),
+            Patch::Strategic(patch) => {
+                let result = patch::strategic::apply(&new, patch, call.kind.merge_schema());
+                new = result.map_err(|e| ApiError::bad_request(e.to_string()))?;
+            }
+            Patch::Apply(config) => {
+                new = writer.apply(Some(old), config, call.query.flag("force"))?
+            }
             Patch::Json(operations) => {
                 let result = patch::json::apply(&mut new, operations.clone());
                 result.map_err(|e| json_patch_error(&e))?;
             }
         }
         Ok(new)
-    }
-}
-
-/// Puts what is applied into the live object. Fields that a manager no longer applies stay: who
-/// owns what is not tracked yet.
-fn merge_applied(live: &mut Value, applied: &Value, schema: Option<Schema<'_>>) {
-    match (live, applied) {
-        (Value::Object(live), Value::Object(applied)) => {
-            for (key, value) in applied {
-                let field = schema.and_then(|s| s.field(key));
-                merge_applied(live.entry(key.as_str()).or_insert(Value::Null), value, field);
-            }
-        }
-        (Value::Array(live), Value::Array(applied))
-            if schema.is_some_and(|s| s.list_kind() == ListKind::Map) =>
-        {
-            let keys = schema.map(Schema::list_keys).unwrap_or_default();
-            let items = schema.and_then(Schema::items);
-            for value in applied {
-                let same = |other: &&mut Value| keys.iter().all(|k| other[k] == value[k]);
-                match live.iter_mut().find(same) {
-                    Some(found) => merge_applied(found, value, items),
-                    None => live.push(value.clone()),
-                }
-            }
-        }
-        (Value::Array(live), Value::Array(applied))
-            if schema.is_some_and(|s| s.list_kind() == ListKind::Set) =>
-        {
-            for value in applied {
-                if !live.contains(value) {
-                    live.push(value.clone());
-                }
-            }
-        }
-        (live, applied) => *live = applied.clone(),
     }
 }
 
@@ -116,18 +99,31 @@ fn json_patch_error(error: &patch::json::Error) -> ApiError {
 
 /// Changes the object by the patch in the body and answers with the result.
 pub(crate) async fn patch(server: &Arc<Server>, call: &Call) -> Result<HubResponse, ApiError> {
-    let how = How::of(call)?;
+    let mut how = How::of(call)?;
     let patch = Patch::parse(call)?;
     let key = call.key(call.name());
-    if let (Patch::Apply(object), None) = (&patch, server.store.latest(&key)) {
-        let mut object = object.clone();
+    let now = server.world.stamp();
+    how.brings_owners = matches!(patch, Patch::Apply(_));
+    if how.brings_owners && call.query.text("fieldManager").is_none() {
+        let cause = Cause::required("fieldManager", "is required for apply patch");
+        return Err(ApiError::invalid("meta.k8s.io", "PatchOptions", "", vec![cause]));
+    }
+    if let (Patch::Apply(config), None) = (&patch, server.store.latest(&key)) {
+        if call.path.subresource.is_some() {
+            return Err(ApiError::not_found(&call.about()));
+        }
+        server.authorize_create(call)?;
+        let mut object = Writer::new(&call.kind, &how, &now).apply(None, config, false)?;
         meta::metadata_mut(&mut object).insert("name".into(), call.name().into());
         let namespace = call.path.namespace.as_deref();
-        let done = write::create(server, &call.kind, namespace, object, &how).await?;
-        return Ok(answer(server, call, 201, &done));
+        match write::create(server, &call.kind, namespace, object, &how).await {
+            // Someone else was faster: then this is an apply to what they made.
+            Err(error) if error.reason == "AlreadyExists" => {}
+            done => return Ok(answer(server, call, 201, &done?)),
+        }
     }
     let change = |old: &Value| {
-        let mut new = patch.apply(&call.kind, old)?;
+        let mut new = patch.change(call, &Writer::new(&call.kind, &how, &now), old)?;
         check_name(call, &new)?;
         write::check_identity(&mut new, &call.kind)?;
         Ok(new)

@@ -31,6 +31,7 @@ pub(crate) async fn update(server: &Arc<Server>, call: &Call) -> Result<HubRespo
     check_revision_is_there(&call.kind, name, &object)?;
     let key = call.key(name);
     if creates_on_update(&call.kind) && server.store.latest(&key).is_none() {
+        server.authorize_create(call)?;
         let namespace = call.path.namespace.as_deref();
         let done = write::create(server, &call.kind, namespace, object, &how).await?;
         return Ok(answer(server, call, 201, &done));

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::error::ApiError;
+use crate::managed_fields::Writer;
 use crate::meta;
 use crate::registry::Kind;
 use crate::server::{Call, Server};
@@ -36,6 +37,10 @@ pub(crate) struct How {
     pub(crate) part: Part,
     /// Who writes; `None` for the server's own workers.
     pub(crate) user: Option<User>,
+    /// `status`, `scale` and the like, as field managers are told apart by it.
+    pub(crate) subresource: &'static str,
+    /// The object comes from an apply: its `managedFields` are right as they are.
+    pub(crate) brings_owners: bool,
 }
 
 impl How {
@@ -47,6 +52,8 @@ impl How {
             manager: manager.to_owned(),
             part: Part::Main,
             user: None,
+            subresource: "",
+            brings_owners: false,
         }
     }
 
@@ -61,13 +68,16 @@ impl How {
                 )));
             }
         };
-        let part = match call.path.subresource.as_deref() {
-            Some("status") => Part::Status,
-            Some("finalize") => Part::Finalize,
-            _ => Part::Main,
+        let (part, subresource) = match call.path.subresource.as_deref() {
+            Some("status") => (Part::Status, "status"),
+            Some("finalize") => (Part::Finalize, "finalize"),
+            Some("scale") => (Part::Main, "scale"),
+            _ => (Part::Main, ""),
         };
         let (dry_run, manager) = (call.query.is_dry_run(), call.manager.clone());
-        Ok(How { dry_run, validation, manager, part, user: Some(call.user.clone()) })
+        let user = Some(call.user.clone());
+        let brings_owners = false;
+        Ok(How { dry_run, validation, manager, part, user, subresource, brings_owners })
     }
 }
 
@@ -147,8 +157,16 @@ pub(crate) async fn create(
     if generated {
         strategy::generate_name(kind, &mut object, &server.world)?;
     }
+    let owners = meta::metadata_mut(&mut object).remove("managedFields");
     strategy::prepare_create(kind, &mut object, &server.world);
     check::object(kind, &object)?;
+    let now = server.world.stamp();
+    if how.brings_owners {
+        let owners = owners.map(|owners| ("managedFields".to_owned(), owners));
+        meta::metadata_mut(&mut object).extend(owners);
+    } else {
+        object = Writer::new(kind, how, &now).note(None, object);
+    }
     let name = meta::text(&object, "name").to_owned();
     let key = Key::new(&kind.resource, namespace, &name);
     server.check_escalation(how.user.as_ref(), kind, &key, &object)?;
@@ -245,6 +263,9 @@ where
         strategy::prepare_update(kind, &old, &mut new, how.part)?;
         check::object(kind, &new)?;
         check::update(kind, &old, &new)?;
+        if !how.brings_owners {
+            new = Writer::new(kind, how, &server.world.stamp()).note(Some(&old), new);
+        }
         server.check_escalation(how.user.as_ref(), kind, key, &new)?;
         if new == old {
             return Ok(Done { object: old, warnings, gone: false });

@@ -1,6 +1,7 @@
 //! The hub as a client sees it.
 
 mod access;
+mod apply;
 mod client;
 mod durable;
 mod life;
