@@ -101,7 +101,7 @@ pub async fn run(
     let lease = LeaseConfig {
         namespace: config.namespace.clone(),
         name: AGENT_NAME.to_owned(),
-        identity: format!("{}_{}", config.instance, std::process::id()),
+        identity: runtime::lease::identity(),
         timing,
     };
     let outcome: Mutex<Result<(), Error>> = Mutex::new(Ok(()));

@@ -53,7 +53,7 @@ pub async fn run(
     let lease = LeaseConfig {
         namespace: config.system_namespace.clone(),
         name: lease_name(&config.shard_id),
-        identity: identity(),
+        identity: runtime::lease::identity(),
         timing,
     };
     let clock = config.clock.clone();
@@ -71,12 +71,6 @@ fn lease_name(shard_id: &str) -> String {
         "" => "fleet-controller-leader-election-shard".to_owned(),
         id => format!("fleet-controller-leader-election-shard-{id}"),
     }
-}
-
-/// Names this process among those that want to lead.
-fn identity() -> String {
-    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "fleet-controller".to_owned());
-    format!("{host}_{:016x}", rand::random::<u64>())
 }
 
 /// Reconciles until `shutdown`.

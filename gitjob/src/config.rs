@@ -121,7 +121,6 @@ impl GitjobConfig {
         let defaults = Self::default();
         let read = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let workers = read("GITREPO_RECONCILER_WORKERS").and_then(|text| text.parse().ok());
-        let identity = read("POD_NAME").or_else(|| read("HOSTNAME"));
         let namespace = flags.namespace.clone().or_else(|| read("NAMESPACE"));
         let lease = flags.leader_elect.then(|| LeaseTiming::from_env("CATTLE_ELECTION"));
         let metrics_address = match flags.disable_metrics {
@@ -132,7 +131,7 @@ impl GitjobConfig {
             system_namespace: namespace.unwrap_or(defaults.system_namespace),
             shard_id: flags.shard_id.clone(),
             lease: lease.transpose()?,
-            identity: identity.unwrap_or(defaults.identity),
+            identity: runtime::lease::identity(),
             listen: flags.listen.parse()?,
             metrics_address,
             allow_unsigned_webhooks: flags.allow_unsigned_webhooks,

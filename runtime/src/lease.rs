@@ -147,6 +147,24 @@ pub struct LeaseConfig {
     pub timing: LeaseTiming,
 }
 
+/// Names this process among those that want to lead.
+///
+/// In a pod (`POD_NAME`) the name is the pod's: one container runs at a time, so a process that was
+/// killed and started again is the holder still and goes on at once, where it would otherwise wait
+/// until its own lease expires.
+#[must_use]
+pub fn identity() -> String {
+    let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    text("POD_NAME").unwrap_or_else(|| {
+        let host = text("HOSTNAME").unwrap_or_else(|| "localhost".to_owned());
+        format!("{host}_{}", std::process::id())
+    })
+}
+
+/// How often a process that stands by looks at the lease. A look is one read; the lease that a
+/// leader gave back is taken up within this time.
+const STANDBY_PERIOD: Duration = Duration::from_secs(1);
+
 /// Runs `work` whenever this process is the leader, until `shutdown`.
 ///
 /// `work` gets a token that is cancelled when leadership ends or the process shuts down, and has
@@ -215,7 +233,7 @@ impl Election {
                 Ok(false) => {}
                 Err(error) => self.note(&error),
             }
-            tokio::time::sleep(self.config.timing.retry_period).await;
+            tokio::time::sleep(self.config.timing.retry_period.min(STANDBY_PERIOD)).await;
         }
     }
 

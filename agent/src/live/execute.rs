@@ -10,9 +10,9 @@ use serde_json::Value;
 
 use super::member::{CallError, Member};
 use super::observe::PARALLEL_CALLS;
-use super::wait::wait_until_established;
+use super::wait::{wait_until_established, wait_until_gone};
 use crate::plan::ObjectKey;
-use crate::plan::apply::{ApplyPlan, ApplyStep, Phase, PruneDecision, Write};
+use crate::plan::apply::{ApplyPlan, ApplyStep, Phase, PruneDecision, Write, is_leaving};
 
 /// An object the API server did not take, with its words.
 #[derive(Debug)]
@@ -80,9 +80,20 @@ async fn write_step(
 ) -> (ObjectKey, Result<Value, CallError>) {
     let result = match member.apply(&step.key, &step.object).await {
         Err(error) if force && is_immutable(&error) => replace(member, step).await,
+        Ok(object) if is_leaving(&object) => write_after(member, step).await,
         result => result,
     };
     (step.key.clone(), result)
+}
+
+/// Waits for the end of an object that is being deleted, and makes it anew.
+async fn write_after(member: &Member, step: &ApplyStep) -> Result<Value, CallError> {
+    wait_until_gone(member, &step.key).await;
+    let object = member.apply(&step.key, &step.object).await?;
+    if is_leaving(&object) {
+        return Err(CallError::Leaving { object: step.key.to_string() });
+    }
+    Ok(object)
 }
 
 /// Applies objects as they are, whatever their state: the repair of drift.
@@ -103,7 +114,7 @@ pub async fn apply_all(member: &Member, objects: &[Value], force: bool) -> Chang
 /// Deletes an object that cannot be changed in place and makes it anew (`helm.force`).
 async fn replace(member: &Member, step: &ApplyStep) -> Result<Value, CallError> {
     member.delete(&step.key, None).await?;
-    super::wait::wait_until_gone(member, &step.key).await;
+    wait_until_gone(member, &step.key).await;
     member.apply(&step.key, &step.object).await
 }
 

@@ -27,6 +27,12 @@ pub enum CallError {
         /// Version.
         api_version: String,
     },
+    /// The object is being deleted, and somebody keeps it from going.
+    #[error("{object} is being deleted; it is made anew when it is gone")]
+    Leaving {
+        /// Which object.
+        object: String,
+    },
     /// The API server refused, or could not be reached.
     #[error(transparent)]
     Api(#[from] ApiError),
@@ -37,7 +43,7 @@ impl CallError {
     #[must_use]
     pub fn code(&self) -> Option<u16> {
         match self {
-            Self::UnknownKind { .. } => None,
+            Self::UnknownKind { .. } | Self::Leaving { .. } => None,
             Self::Api(error) => error.code(),
         }
     }
@@ -47,6 +53,7 @@ impl runtime::Classify for CallError {
     fn class(&self) -> runtime::ErrorClass {
         match self {
             Self::UnknownKind { .. } => runtime::ErrorClass::User,
+            Self::Leaving { .. } => runtime::ErrorClass::Unavailable,
             Self::Api(error) => error.class(),
         }
     }

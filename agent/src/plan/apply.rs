@@ -243,7 +243,7 @@ fn plan_write(
     options: &ApplyOptions<'_>,
 ) -> Write {
     let Some(found) = found else { return Write::Create };
-    if options.write_all || !is_owned_by(found, options.release) {
+    if options.write_all || is_leaving(found) || !is_owned_by(found, options.release) {
         return Write::Update;
     }
     // Only an object that is rendered as it was the last time may be left alone: a field that the new version no
@@ -256,6 +256,12 @@ fn plan_write(
         .is_some_and(|before| with_ownership(before, options.release) == *object);
     let unchanged = same_as_before && detect_drift(object, found, &DriftRules::default()).is_none();
     if unchanged { Write::Keep } else { Write::Update }
+}
+
+/// Whether an object is on its way out: what is written to it goes with it.
+#[must_use]
+pub fn is_leaving(object: &Value) -> bool {
+    object.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null())
 }
 
 fn may_adopt(key: &ObjectKey, live: &Value, options: &ApplyOptions<'_>) -> Result<(), Refusal> {

@@ -297,6 +297,8 @@ fn environment(plan: &AgentPlan<'_>) -> Value {
         _ => "50".to_owned(),
     };
     let own_namespace = json!({ "fieldRef": { "fieldPath": "metadata.namespace" } });
+    // The holder of the agent's lease, by which a restarted agent knows its own.
+    let own_name = json!({ "fieldRef": { "fieldPath": "metadata.name" } });
     let [lease, renew, retry] = &plan.process.election;
     let text = |name: &str, value: &str| json!({ "name": name, "value": value });
     let mut env = vec![
@@ -306,6 +308,7 @@ fn environment(plan: &AgentPlan<'_>) -> Value {
         ),
         text("DRIFT_RECONCILER_WORKERS", &workers(&plan.hub.agent_workers.drift)),
         json!({ "name": "NAMESPACE", "valueFrom": own_namespace }),
+        json!({ "name": "POD_NAME", "valueFrom": own_name }),
         text("AGENT_SCOPE", plan.scope()),
         text("CHECKIN_INTERVAL", &GoDuration::from_std(plan.hub.checkin_interval()).0),
         text("CATTLE_ELECTION_LEASE_DURATION", lease),

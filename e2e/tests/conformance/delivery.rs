@@ -233,7 +233,7 @@ pub(crate) fn invalid_manifest_names_file_and_line(world: &mut World) -> Result<
         has_condition(repo, "Ready", "False")
             && condition(repo, "Ready").is_some_and(|ready| {
                 let message = text(ready, "/message");
-                message.contains("plain/plain.yaml") && message.contains("line 5")
+                message.contains("plain.yaml") && message.contains("line 5")
             })
     })?;
     let table = world.hub.kubectl(&["get", "gitrepo", "-n", "default", "delivery"])?;
