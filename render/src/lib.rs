@@ -20,6 +20,8 @@ use bundle_format::content::{Manifest, decode_resource};
 use bundle_format::error::{Classify, ErrorClass};
 use serde_json::Value;
 
+/// What a render may ask of the world, and what all renders of one bundle share.
+pub use gotemplate::{Budget, Host, Scope};
 pub use objects::RenderedObject;
 pub use postrender::Scopes;
 pub use style::Style;

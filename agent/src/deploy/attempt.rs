@@ -15,11 +15,10 @@ use bundle_format::api::names::object_set;
 use bundle_format::api::options::HelmOptions;
 use bundle_format::api::wire::Object;
 use bundle_format::content::{DeploymentId, Manifest};
-use gotemplate::{Budget, Scope};
 use kube::ResourceExt;
 use render::helm::{Capabilities, KubeVersion};
 use render::postrender::fill_namespaces;
-use render::{RenderRequest, RenderedSet, Scopes};
+use render::{Budget, RenderRequest, RenderedSet, Scope, Scopes};
 use runtime::chain;
 use serde_json::Value;
 

@@ -5,9 +5,9 @@
 
 use std::fmt;
 
-use gotemplate::Host;
 use jiff::Timestamp;
 use rand::TryRngCore;
+use render::Host;
 use runtime::chain;
 use serde_json::Value;
 use tokio::runtime::Handle;

@@ -58,6 +58,9 @@ const WALK: [&str; 14] = [
 /// Longest file, tests not counted.
 const LINES_MAX: usize = 600;
 
+/// Files that are longer and wait for their split. A file that got shorter leaves the list.
+const TOO_LONG: [&str; 2] = ["gotemplate/src/funcs/layout.rs", "gotemplate/src/parse.rs"];
+
 fn manifest(krate: &str) -> toml::Table {
     let path = workspace().join(krate).join("Cargo.toml");
     let text = std::fs::read_to_string(&path).expect("each crate has a manifest");
@@ -160,11 +163,13 @@ fn files_are_short() {
         let count = without_tests(&text).lines().count();
         // Tables are data: their length says nothing.
         let is_table = text.starts_with("//! Table:") || text.contains("@generated");
-        if count > LINES_MAX && !is_table && !path.to_string_lossy().contains("/tests/") {
+        let is_test = path.to_string_lossy().contains("/tests/");
+        let is_long = count > LINES_MAX && !is_table && !is_test;
+        if is_long != TOO_LONG.contains(&shown(&path).as_str()) {
             wrong.push(format!("{}: {count} lines", shown(&path)));
         }
     }
-    expect_none(&wrong, "look for the second job in these files and split them");
+    expect_none(&wrong, "split these files by job, or take them off the list TOO_LONG");
 }
 
 #[test]
