@@ -206,6 +206,7 @@ impl Reconciler {
         let mut monitored =
             Monitored::new(release.clone(), version, id, &desired, resources.clone());
         let set_hash = self.deployer.set_hash(&name);
+        monitored.generation = deployment.metadata.generation;
         monitored.judge(deployment, &set_hash, &live, self.clock.now());
         let is_settled = monitored.states().iter().all(is_calm);
         {
@@ -325,9 +326,12 @@ impl Reconciler {
     /// Reads dirty objects and judges them.
     async fn look(&self, deployment: &BundleDeployment) -> Result<(), Error> {
         let name = deployment.name_any();
-        let dirty = {
-            let state = self.memory.lock();
-            state.monitored.get(&name).map(|monitored| monitored.dirty.clone()).unwrap_or_default()
+        let dirty = match self.memory.lock().monitored.get_mut(&name) {
+            Some(monitored) => {
+                monitored.follow(deployment.metadata.generation);
+                monitored.dirty.clone()
+            }
+            None => return Ok(()),
         };
         if dirty.is_empty() {
             return Ok(());

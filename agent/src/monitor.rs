@@ -31,6 +31,8 @@ pub struct Monitored {
     pub version: u32,
     /// The version of the bundle.
     pub deployment_id: String,
+    /// Generation of the BundleDeployment by which the objects were judged: its rules for drift may change alone.
+    pub generation: Option<i64>,
     /// Why the last correction of drift failed.
     pub correction_error: Option<String>,
     /// How often drift was corrected in a row; slows down a fight with another controller.
@@ -66,6 +68,7 @@ impl Monitored {
             release,
             version,
             deployment_id,
+            generation: None,
             correction_error: None,
             correction_count: 0,
             dirty: desired.iter().map(ObjectKey::of).collect(),
@@ -89,6 +92,14 @@ impl Monitored {
             self.dirty.insert(key.clone());
         }
         !known
+    }
+
+    /// Marks all objects dirty when the BundleDeployment changed since they were judged.
+    pub fn follow(&mut self, generation: Option<i64>) {
+        if self.generation != generation {
+            self.generation = generation;
+            self.dirty.extend(self.resources.iter().map(|(key, _)| key.clone()));
+        }
     }
 
     /// Marks objects dirty that were on their way.
