@@ -23,7 +23,9 @@ mod webhook;
 
 use std::sync::Arc;
 
-use kube::Client;
+use bundle_format::api::labels;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{Api, Client};
 use runtime::control_loop::QueueConfig;
 use runtime::lease::{LeaseConfig, lead};
 use runtime::metrics::{Health, Metrics};
@@ -83,6 +85,10 @@ pub async fn run_with_queue(
     });
     let clock = config.clock.clone();
     let listen = config.listen.clone();
+    let mut config = config;
+    if let Some(limit) = observe_git_timeout(&client, &config.system_namespace).await {
+        config.git_timeout = limit;
+    }
     let ctx = Context::start(config, client.clone(), queue)?;
     ctx.metrics.register(&metrics);
     let receiver = Arc::clone(&ctx);
@@ -96,6 +102,17 @@ pub async fn run_with_queue(
         None => work(shutdown).await,
     }
     Ok(())
+}
+
+/// `gitClientTimeout` of ConfigMap `fleet-controller`; without one, or an invalid one, the default
+/// holds. Read once: a change takes a restart.
+async fn observe_git_timeout(client: &Client, namespace: &str) -> Option<std::time::Duration> {
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    let map = api.get_opt(labels::CONTROLLER_CONFIG_NAME).await.ok()??;
+    let config: serde_json::Value =
+        serde_json::from_str(map.data?.get(labels::CONFIG_KEY)?).ok()?;
+    let text = config["gitClientTimeout"].as_str()?;
+    runtime::lease::go_duration(text).filter(|limit| !limit.is_zero())
 }
 
 /// One term of leadership.

@@ -23,7 +23,7 @@ use crate::memory::{BuildKey, Built, Reported};
 use crate::plan::poll::{HINT_RETRY, HINT_WINDOW, PollPlan, PollState, plan_poll};
 use crate::plan::restrict::restrict;
 use crate::publish::FIELD_MANAGER;
-use crate::report::{tell_failure, tell_look, tell_rejection};
+use crate::report::{tell_failure, tell_look, tell_poisoned, tell_rejection};
 use crate::status::{Facts, next_status, noise};
 
 /// A build that takes longer is told in the status; a shorter one costs one write, at its end.
@@ -59,7 +59,9 @@ pub(crate) async fn reconcile(
     ctx: Arc<Context>,
 ) -> Result<NextWake, ReconcileError> {
     let Some(repo) = ctx.repos.get(&key) else {
-        if !ctx.repos.exists(&key) {
+        if ctx.repos.exists(&key) {
+            tell_poisoned(&ctx, &key).await?;
+        } else {
             ctx.memory.forget(&key);
             ctx.metrics.forget(&key);
         }

@@ -3,7 +3,13 @@
 //! Owns reasons and actions, which are Fleet 0.16's. Start at [`tell_look`].
 
 use bundle_format::api::GitRepo;
+use kube::Api;
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
+use runtime::ObjectKey;
+use runtime::client::{ApiError, optional};
+use runtime::conditions::ConditionUpdate;
 use runtime::events::{EventType, Occurrence};
+use serde_json::json;
 
 use crate::context::Context;
 use crate::git::CommitId;
@@ -69,4 +75,36 @@ pub(crate) async fn tell_failure(
         note: &note,
     };
     ctx.events.publish(repo, &occurrence).await;
+}
+
+/// A GitRepo that does not fit its type says so itself; the others are served meanwhile.
+///
+/// # Errors
+/// When the API refuses the read or the write.
+pub(crate) async fn tell_poisoned(ctx: &Context, key: &ObjectKey) -> Result<(), ApiError> {
+    let Some(poisoned) = ctx.repos.poisoned_at(key) else { return Ok(()) };
+    let resource = ApiResource::erase::<GitRepo>(&());
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(ctx.client.clone(), &key.namespace, &resource);
+    let fail = |e| ApiError::new(format!("report unreadable GitRepo {key}"), e);
+    let Some(raw) = optional(api.get(&key.name).await).map_err(fail)? else { return Ok(()) };
+    let known = raw.data["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let mut conditions = known;
+    let text = format!("the object does not fit its type: {}", poisoned.error);
+    let now = ctx.clock.now();
+    let mut is_news = false;
+    for kind in ["Accepted", "Ready"] {
+        let update = ConditionUpdate::error(kind, text.clone());
+        is_news |= runtime::conditions::set(&mut conditions, &update, now);
+    }
+    if !is_news {
+        return Ok(());
+    }
+    let version = raw.metadata.resource_version;
+    let body = json!({
+        "metadata": { "resourceVersion": version },
+        "status": { "conditions": conditions },
+    });
+    let params = PatchParams::default();
+    api.patch_status(&key.name, &params, &Patch::Merge(&body)).await.map(drop).map_err(fail)
 }
