@@ -85,8 +85,11 @@ fn merge_maps(
     }
     retain_keys(&mut target, &mut patch)?;
     let directives = take_list_directives(&mut patch)?;
-    for (field, list) in &directives.deletions {
-        delete_values(&mut target, field, list);
+    for (field, order) in &directives.orders {
+        let key = key_of(schema.and_then(|schema| schema.field(field)));
+        if !patch.get(field).is_none_or(|list| is_in_order(list, order, key)) {
+            return Err(Error::Order { field: field.clone() });
+        }
     }
     let mut merged_lists = BTreeSet::new();
     for (field, value) in patch {
@@ -114,6 +117,10 @@ fn merge_maps(
             (_, value) => clean(value, depth)?,
         };
         target.insert(field, new);
+    }
+    // A value that one patch both adds and deletes is gone; the peer leaves that to chance.
+    for (field, list) in &directives.deletions {
+        delete_values(&mut target, field, list);
     }
     // An order can come without anything to merge.
     for (field, order) in &directives.orders {
@@ -222,7 +229,7 @@ fn merge_lists(
     if !merges {
         return patch.into_iter().map(|item| strip(item, depth)).collect();
     }
-    let server = old.clone();
+    let before = old.clone();
     let items = schema.and_then(Schema::items);
     let holds_objects =
         items.is_some_and(|items| matches!(items.shape(), Shape::Struct | Shape::Map | Shape::Any));
@@ -230,24 +237,34 @@ fn merge_lists(
     // The patch's own order counts where it names none.
     let own_order: Vec<Value> =
         patch.iter().filter(|item| item.get(DIRECTIVE).is_none()).cloned().collect();
-    if let Some(order) = order
-        && !is_in_order(&own_order, order, key)
-    {
-        return Err(Error::Order { field: field.to_owned() });
-    }
+    let deleted: Vec<Value> =
+        patch.iter().filter(|item| item.get(DIRECTIVE).is_some()).cloned().collect();
     let mut merged = match key {
         Some(key) if holds_objects => merge_objects(field, old, patch, (key, items), depth)?,
         _ => merge_values(old, patch),
     };
-    sort_by_order(&mut merged, order.unwrap_or(&own_order), &server, key);
+    // Without an order of its own the patch moves what it deletes and adds again.
+    let kept = match key {
+        Some(key) if order.is_none() => without_deleted(before, &deleted, key),
+        _ => before,
+    };
+    sort_by_order(&mut merged, order.unwrap_or(&own_order), &kept, key);
     Ok(merged)
 }
 
+fn without_deleted(mut list: Vec<Value>, deleted: &[Value], key: &str) -> Vec<Value> {
+    list.retain(|item| !deleted.iter().any(|deleted| deleted.get(key) == item.get(key)));
+    list
+}
+
 /// Are the elements of `list` in `order`, in the same sequence?
-fn is_in_order(list: &[Value], order: &[Value], key: Option<&str>) -> bool {
+fn is_in_order(list: &Value, order: &[Value], key: Option<&str>) -> bool {
     let id = |item: &Value| key.map_or(Some(item.clone()), |key| item.get(key).cloned());
     let mut order = order.iter();
-    list.iter().all(|item| order.any(|wanted| id(wanted) == id(item)))
+    let added = list.as_array().into_iter().flatten();
+    added
+        .filter(|item| item.get(DIRECTIVE).is_none())
+        .all(|item| order.any(|wanted| id(wanted) == id(item)))
 }
 
 /// Scalars are merged as a set.
