@@ -189,6 +189,7 @@ impl<'a> Eval<'a> {
         index > 0 || slot.is_some_and(|slot| self.frame.tree.elements.contains(&slot))
     }
 
+    #[expect(clippy::too_many_arguments, reason = "a field access is all of these at once")]
     fn field(
         &mut self,
         receiver: &Value,

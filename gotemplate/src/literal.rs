@@ -108,7 +108,7 @@ pub(crate) fn number(text: &str, kind: TokenKind) -> Result<Number, String> {
     let int_value = whole
         .and_then(|whole| i64::try_from(whole).ok())
         .or_else(|| (whole.is_none() && fits).then_some(number as i64));
-    let ideal = if looks_float && !(is_hex && !text.contains(['p', 'P'])) {
+    let ideal = if looks_float && (!is_hex || text.contains(['p', 'P'])) {
         Some(Value::from(number))
     } else {
         int_value.map(int)

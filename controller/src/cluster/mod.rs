@@ -15,7 +15,7 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use runtime::status::{StatusWrite, patch_status};
 use runtime::{ApiError, NextWake, ObjectKey, chain};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::bundle::memory::AgentMark;
 use crate::context::Context;
@@ -248,9 +248,9 @@ async fn write_status(
     let to_value = |status: &ClusterStatus| {
         let mut status = serde_json::to_value(status).unwrap_or_default();
         // The agent writes this part, and nobody else.
-        status.as_object_mut().map(|status: &mut serde_json::Map<String, Value>| {
+        if let Some(status) = status.as_object_mut() {
             status.remove("agent");
-        });
+        }
         status
     };
     let before = cluster.status.as_ref().map(to_value).unwrap_or_default();

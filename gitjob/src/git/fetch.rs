@@ -318,7 +318,7 @@ impl Job {
             }
             let got = repo.find_reference(&self.local_ref()).ok();
             let got = got.and_then(|reference| reference.into_fully_peeled_id().ok());
-            if got.is_some_and(|id| id.detach().to_string() == self.commit.as_str()) {
+            if got.is_some_and(|id| id.detach() == self.commit.as_str()) {
                 return Ok(());
             }
             // The ref moved on meanwhile: the mark would claim what is not here.

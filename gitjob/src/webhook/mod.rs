@@ -75,7 +75,7 @@ impl Provider {
     }
 
     /// The event, and whether it is one that can move a ref.
-    fn event<'a>(self, headers: &'a HeaderMap) -> (&'a str, bool) {
+    fn event(self, headers: &HeaderMap) -> (&str, bool) {
         let (name, pushes): (_, &[&str]) = match self {
             Self::Gogs => ("x-gogs-event", &["push", "create"]),
             Self::GitHub => ("x-github-event", &["push"]),

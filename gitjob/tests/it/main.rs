@@ -1,5 +1,12 @@
 //! `gitjob` against the real `git http-backend`.
 
+#![expect(
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test ends, loudly, where what it takes for granted does not hold"
+)]
+
 mod charts;
 mod flow;
 mod git;

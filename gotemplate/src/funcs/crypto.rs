@@ -25,7 +25,7 @@ pub(crate) fn register(r: &mut Registry) {
         }
         Ok(Value::from(format!("{}:{}", a.str(0), bcrypt_hash(cx, a.str(1))?)))
     });
-    r.add("derivePassword", &[Int, Str, Str, Str, Str], |cx, a| derive_password(cx, a));
+    r.add("derivePassword", &[Int, Str, Str, Str, Str], derive_password);
     r.add("encryptAES", &[Str, Str], |cx, a| {
         let mut iv = [0; 16];
         cx.host().fill_random(&mut iv);

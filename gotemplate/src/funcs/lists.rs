@@ -42,7 +42,7 @@ fn register_parts(r: &mut Registry) {
         Ok(part(items(a.get(0), "find initial on")?, |all| &all[..all.len() - 1]))
     });
     r.add("slice", &[Any, ManyAny], |_, a| slice(a));
-    r.add("chunk", &[Param::Int, Any], |cx, a| chunk(cx, a));
+    r.add("chunk", &[Param::Int, Any], chunk);
     r.add("has", &[Any, Any], |_, a| {
         if is_nil(a.get(1)) {
             return Ok(Value::from(false));
@@ -64,7 +64,7 @@ fn register_changes(r: &mut Registry) {
         grow(cx, all.len() + 1)?;
         Ok(list([a.get(1)].into_iter().chain(all).cloned().collect()))
     });
-    r.add("concat", &[ManyAny], |cx, a| concat(cx, a));
+    r.add("concat", &[ManyAny], concat);
     r.add("reverse", &[Any], |_, a| {
         Ok(list(items(a.get(0), "find reverse on")?.iter().rev().cloned().collect()))
     });
@@ -89,7 +89,7 @@ fn register_ranges(r: &mut Registry) {
     r.add("untilStep", &[Int, Int, Int], |cx, a| {
         Ok(list(until_step(cx, a.int(0), a.int(1), a.int(2))?.into_iter().map(int).collect()))
     });
-    r.add("seq", &[Param::ManyAny], |cx, a| seq(cx, a));
+    r.add("seq", &[Param::ManyAny], seq);
 }
 
 fn part(all: &[Value], cut: impl Fn(&[Value]) -> &[Value]) -> Value {

@@ -80,7 +80,7 @@ fn register_build(r: &mut Registry) {
         cx.budget().take_output(count.saturating_mul(a.str(1).len()))?;
         Ok(Value::from(a.str(1).repeat(count)))
     });
-    r.add("replace", &[Str, Str, Str], |cx, a| replace(cx, a));
+    r.add("replace", &[Str, Str, Str], replace);
     r.add("wrap", &[Int, Str], |cx, a| bounded(cx, wrap(a.str(1), a.int(0), "\n", false)));
     r.add("wrapWith", &[Int, Str, Str], |cx, a| {
         let newline = if a.str(1).is_empty() { "\n" } else { a.str(1) };

@@ -1,5 +1,10 @@
 //! Templates whose output or error Go printed: `golden/*.json`, recorded by `golden/record.go`.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test ends, loudly, where what it takes for granted does not hold"
+)]
+
 mod recorded;
 
 use std::sync::Arc;

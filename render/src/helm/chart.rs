@@ -101,7 +101,7 @@ pub fn load_chart_archive(bytes: &[u8], limits: ArchiveLimits) -> Result<Chart, 
     load(files, &mut usage, 0)
 }
 
-fn text_of<'a>(file: &'a ChartFile) -> Result<&'a str, Error> {
+fn text_of(file: &ChartFile) -> Result<&str, Error> {
     std::str::from_utf8(&file.data).map_err(|_| file_error(&file.name, "it is not UTF-8"))
 }
 
