@@ -110,7 +110,8 @@ mod tests {
         std::fs::write(root.join("sub/a.yaml"), "a: 1").expect("a file");
         std::os::unix::fs::symlink("../secret", root.join("link")).expect("a link");
         let tree = DirTree::open(&root).expect("it is there");
-        let names: Vec<_> = tree.list("").expect("root").into_iter().map(|e| (e.name, e.kind)).collect();
+        let names: Vec<_> =
+            tree.list("").expect("root").into_iter().map(|e| (e.name, e.kind)).collect();
         assert_eq!(
             names,
             [("link".to_owned(), EntryKind::Link), ("sub".to_owned(), EntryKind::Folder)]

@@ -35,9 +35,9 @@ fn git_dir(marker: &Path) -> Option<PathBuf> {
 
 fn packed(git_dir: &Path, reference: &str) -> Option<String> {
     let text = std::fs::read_to_string(git_dir.join("packed-refs")).ok()?;
-    text.lines().filter_map(|line| line.split_once(' ')).find_map(|(commit, name)| {
-        if name == reference { as_commit(commit) } else { None }
-    })
+    text.lines()
+        .filter_map(|line| line.split_once(' '))
+        .find_map(|(commit, name)| if name == reference { as_commit(commit) } else { None })
 }
 
 fn read_line(file: &Path) -> Option<String> {

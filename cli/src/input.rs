@@ -40,10 +40,14 @@ pub fn read_documents(file: &Path) -> anyhow::Result<Vec<Value>> {
             Value::Null => {}
             Value::Object(mut list) if is_list(&list) => {
                 let items = list.get_mut("items").map(Value::take);
-                documents.extend(items.and_then(|items| match items {
-                    Value::Array(items) => Some(items),
-                    _ => None,
-                }).unwrap_or_default());
+                documents.extend(
+                    items
+                        .and_then(|items| match items {
+                            Value::Array(items) => Some(items),
+                            _ => None,
+                        })
+                        .unwrap_or_default(),
+                );
             }
             value => documents.push(value),
         }

@@ -28,7 +28,13 @@ pub use ui::Ui;
 ///   fleet target -b bundle.yaml --world clusters.yaml > deployments.yaml
 ///   fleet deploy --dry-run -i deployments.yaml
 #[derive(Debug, Parser)]
-#[command(name = "fleet", version, propagate_version = true, max_term_width = 100, verbatim_doc_comment)]
+#[command(
+    name = "fleet",
+    version,
+    propagate_version = true,
+    max_term_width = 100,
+    verbatim_doc_comment
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

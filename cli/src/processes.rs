@@ -271,10 +271,8 @@ async fn own_api_server(kubeconfig: Option<&Path>) -> anyhow::Result<ApiServer> 
 /// A certificate as PEM.
 fn pem(der: &[u8]) -> String {
     let text = base64::engine::general_purpose::STANDARD.encode(der);
-    let lines: Vec<&str> = (0..text.len())
-        .step_by(64)
-        .map(|start| &text[start..text.len().min(start + 64)])
-        .collect();
+    let lines: Vec<&str> =
+        (0..text.len()).step_by(64).map(|start| &text[start..text.len().min(start + 64)]).collect();
     format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
 }
 
@@ -331,8 +329,9 @@ async fn start_agent(
 ) -> anyhow::Result<(AgentConfig, Client, CancellationToken)> {
     let lease = args.election.timing()?;
     let (client, shutdown) = args.process.start("fleet-agent").await?;
-    let checkin = go_duration(args.checkin_interval.trim())
-        .with_context(|| format!("--checkin-interval {:?}: not a duration", args.checkin_interval))?;
+    let checkin = go_duration(args.checkin_interval.trim()).with_context(|| {
+        format!("--checkin-interval {:?}: not a duration", args.checkin_interval)
+    })?;
     let defaults = AgentConfig::embedded(&args.process.namespace);
     let config = AgentConfig {
         scope: args.agent_scope.clone(),

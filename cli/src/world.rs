@@ -72,11 +72,11 @@ impl World {
         });
         candidates
             .map(|cluster| {
-                let mut view = ClusterView::of_cluster(cluster, groups_of_cluster(&self.groups, cluster));
+                let mut view =
+                    ClusterView::of_cluster(cluster, groups_of_cluster(&self.groups, cluster));
                 // A file written by hand has no status; the hub would give this namespace.
-                view.cluster_namespace.get_or_insert_with(|| {
-                    names::cluster_namespace(&view.namespace, &view.name)
-                });
+                view.cluster_namespace
+                    .get_or_insert_with(|| names::cluster_namespace(&view.namespace, &view.name));
                 view
             })
             .collect()

@@ -135,7 +135,9 @@ fn built_fleet() -> Result<PathBuf> {
     let candidates = own.ancestors().skip(1).take(2).map(|folder| folder.join("fleet"));
     match candidates.into_iter().find(|file| file.is_file()) {
         Some(file) => Ok(file),
-        None => bail!("no program fleet beside {}: build it with `cargo build -p cli`", own.display()),
+        None => {
+            bail!("no program fleet beside {}: build it with `cargo build -p cli`", own.display())
+        }
     }
 }
 

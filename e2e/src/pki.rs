@@ -61,10 +61,7 @@ impl Pki {
 }
 
 /// A certificate for server and client use, with every name a control plane on loopback has.
-fn leaf(
-    ca: &CertifiedIssuer<'_, KeyPair>,
-    subject: DistinguishedName,
-) -> Result<(String, String)> {
+fn leaf(ca: &CertifiedIssuer<'_, KeyPair>, subject: DistinguishedName) -> Result<(String, String)> {
     let names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
     let mut params = CertificateParams::new(names.map(str::to_owned).to_vec())?;
     for address in ["127.0.0.1", "10.0.0.1"] {

@@ -53,8 +53,14 @@ pub fn tell(stories: &[Story], make: impl FnOnce() -> Result<World>) -> ExitCode
         return ExitCode::SUCCESS;
     }
     if std::env::var_os(SWITCH).is_none() {
-        println!("\nnot run: {} stories on real clusters. Run them: cargo xtask e2e", stories.len());
-        println!("test result: ok. 0 passed; 0 failed; {} ignored; 0 measured; 0 filtered out\n", stories.len());
+        println!(
+            "\nnot run: {} stories on real clusters. Run them: cargo xtask e2e",
+            stories.len()
+        );
+        println!(
+            "test result: ok. 0 passed; 0 failed; {} ignored; 0 measured; 0 filtered out\n",
+            stories.len()
+        );
         return ExitCode::SUCCESS;
     }
     println!("\nrunning {} tests", chosen.len());

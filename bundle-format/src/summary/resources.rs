@@ -106,9 +106,10 @@ impl ObjectKey<'_> {
             resource.incomplete_state |= entry.is_incomplete;
             *cluster_bytes += entry.cluster.len();
             if *cluster_bytes < MAX_CLUSTER_BYTES
-                && let Some(list) = state_list(&mut resource.per_cluster_state, &entry.state) {
-                    list.push(entry.cluster.clone());
-                }
+                && let Some(list) = state_list(&mut resource.per_cluster_state, &entry.state)
+            {
+                list.push(entry.cluster.clone());
+            }
             if resource.state == BundleState::Ready.as_str() {
                 resource.state.clone_from(&entry.state);
             }

@@ -316,8 +316,7 @@ fn deployment_conditions(workload: &Workload, ready: usize) -> Value {
         })
     };
     let progress = if done { "NewReplicaSetAvailable" } else { "ReplicaSetUpdated" };
-    let available =
-        if done { "MinimumReplicasAvailable" } else { "MinimumReplicasUnavailable" };
+    let available = if done { "MinimumReplicasAvailable" } else { "MinimumReplicasUnavailable" };
     json!([condition("Available", done, available), condition("Progressing", true, progress)])
 }
 

@@ -61,9 +61,9 @@ pub(crate) fn killed_processes_change_nothing(world: &mut World) -> Result<()> {
         }
     }
     let bundles = world.hub.list(kinds::BUNDLE, "default")?;
-    let ours = bundles.iter().filter(|bundle| {
-        bundle["metadata"]["labels"]["fleet.cattle.io/repo-name"] == "kill"
-    });
+    let ours = bundles
+        .iter()
+        .filter(|bundle| bundle["metadata"]["labels"]["fleet.cattle.io/repo-name"] == "kill");
     ensure!(ours.count() == PATHS, "bundles were lost or doubled");
     Ok(())
 }

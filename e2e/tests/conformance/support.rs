@@ -83,9 +83,8 @@ pub(crate) fn wait_gone(
     (kind, namespace, name): (Kind, &str, &str),
 ) -> Result<()> {
     let what = format!("{} {namespace}/{name} to leave {}", kind.plural, cluster.name);
-    world.wait_until(&what, SOON, || {
-        Ok(cluster.get(kind, namespace, name)?.is_none().then_some(()))
-    })
+    world
+        .wait_until(&what, SOON, || Ok(cluster.get(kind, namespace, name)?.is_none().then_some(())))
 }
 
 /// The Cluster object of a member: its namespace on the hub is `default`.

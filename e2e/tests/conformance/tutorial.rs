@@ -71,9 +71,7 @@ pub(crate) fn first_repo_reaches_the_local_cluster(world: &mut World) -> Result<
     expect_header(&table, "NAMESPACE NAME BUNDLES-READY LAST-SEEN STATUS")?;
     ensure!(row(&table, 1, "local")?.starts_with("fleet-local local 2/2 2"), "{table}");
     let group = (kinds::CLUSTER_GROUP, "fleet-local", "default");
-    world.wait_object(group, SOON, |group| {
-        text(group, "/status/display/readyBundles") == "2/2"
-    })?;
+    world.wait_object(group, SOON, |group| text(group, "/status/display/readyBundles") == "2/2")?;
     let table = hub.kubectl(&["get", "clustergroups", "-A"])?;
     expect_header(&table, "NAMESPACE NAME CLUSTERS-READY BUNDLES-READY STATUS")?;
     ensure!(row(&table, 1, "default")? == "fleet-local default 1/1 2/2", "{table}");
@@ -184,8 +182,14 @@ pub(crate) fn agent_names_a_bad_ca(world: &mut World) -> Result<()> {
     })?;
     world.wait_until("the pod to restart", SOON, || {
         let pods = member.kubectl(&[
-            "get", "pods", "-n", SYSTEM, "-l", "app=fleet-agent",
-            "-o", "jsonpath={.items[*].status.containerStatuses[0].lastState.terminated.exitCode}",
+            "get",
+            "pods",
+            "-n",
+            SYSTEM,
+            "-l",
+            "app=fleet-agent",
+            "-o",
+            "jsonpath={.items[*].status.containerStatuses[0].lastState.terminated.exitCode}",
         ])?;
         Ok((!pods.trim().is_empty() && pods.trim() != "0").then_some(()))
     })?;

@@ -21,15 +21,32 @@ const ARROWS: [(&str, &[&str]); 12] = [
     (
         "cli",
         &[
-            "goyaml", "patch", "gotemplate", "bundle-format", "render", "runtime", "hub", "gitjob",
-            "controller", "agent",
+            "goyaml",
+            "patch",
+            "gotemplate",
+            "bundle-format",
+            "render",
+            "runtime",
+            "hub",
+            "gitjob",
+            "controller",
+            "agent",
         ],
     ),
     (
         "e2e",
         &[
-            "goyaml", "patch", "gotemplate", "bundle-format", "render", "runtime", "hub", "gitjob",
-            "controller", "agent", "cli",
+            "goyaml",
+            "patch",
+            "gotemplate",
+            "bundle-format",
+            "render",
+            "runtime",
+            "hub",
+            "gitjob",
+            "controller",
+            "agent",
+            "cli",
         ],
     ),
 ];
@@ -50,9 +67,20 @@ const PACKAGES: [(&str, &str); 10] = [
 
 /// The walk: each name is defined once, so that a text search is the index.
 const WALK: [&str; 14] = [
-    "resolve_head", "fetch_tree", "read_bundles", "publish_bundles", "observe_bundle",
-    "match_targets", "place_targets", "resolve_target", "plan_rollout", "apply_rollout",
-    "fetch_manifest", "render_manifest", "plan_apply", "execute",
+    "resolve_head",
+    "fetch_tree",
+    "read_bundles",
+    "publish_bundles",
+    "observe_bundle",
+    "match_targets",
+    "place_targets",
+    "resolve_target",
+    "plan_rollout",
+    "apply_rollout",
+    "fetch_manifest",
+    "render_manifest",
+    "plan_apply",
+    "execute",
 ];
 
 /// Longest file, tests not counted.
@@ -245,7 +273,10 @@ fn tests_named_in_the_checklist_exist() {
             }
         }
         if tests.is_empty() && !state.starts_with("open") && !state.starts_with("*differs*") {
-            wrong.push(format!("{}: {state:?} is neither a test, nor *differs*, nor open", cells[0]));
+            wrong.push(format!(
+                "{}: {state:?} is neither a test, nor *differs*, nor open",
+                cells[0]
+            ));
         }
     }
     expect_none(&wrong, "docs/checklist.md");
@@ -256,7 +287,16 @@ fn tests_named_in_the_checklist_exist() {
 fn json_maps_stay_sorted() {
     let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .current_dir(workspace())
-        .args(["tree", "--locked", "--offline", "--workspace", "-e", "features", "-i", "serde_json"])
+        .args([
+            "tree",
+            "--locked",
+            "--offline",
+            "--workspace",
+            "-e",
+            "features",
+            "-i",
+            "serde_json",
+        ])
         .output()
         .expect("cargo runs us, so it can be started");
     let tree = String::from_utf8_lossy(&output.stdout);

@@ -315,7 +315,8 @@ impl DynamicHeader {
 
     fn bits(&self) -> usize {
         let symbols = self.symbols.iter();
-        let packed: u32 = symbols.map(|(symbol, _, count)| self.codes[*symbol].length + count).sum();
+        let packed: u32 =
+            symbols.map(|(symbol, _, count)| self.codes[*symbol].length + count).sum();
         3 + 5 + 5 + 4 + 3 * self.code_count + packed as usize
     }
 
