@@ -62,7 +62,8 @@ fn summarize_group(
         let Some(part) = &cluster.status else { continue };
         add_summary(&mut status.summary, &part.summary);
         add_counts(&mut status.resource_counts, &part.resource_counts);
-        if !is_ready(&part.summary) {
+        // A cluster whose agent went away says what was; that is not ready.
+        if !is_ready(&part.summary) || part.display.state == "Offline" {
             status.non_ready_cluster_count += 1;
             non_ready.push(cluster.name_any());
         }

@@ -4,11 +4,13 @@
 //! at [`reconcile_bundle`].
 
 pub mod apply;
+pub mod downstream;
 pub mod memory;
 pub mod observe;
 pub mod plan;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bundle_format::api::{Bundle, BundleStatus};
 use bundle_format::options::{Resolver, Target};
@@ -28,6 +30,9 @@ use crate::stores::KnownBundle;
 pub use apply::apply_rollout;
 pub use observe::{BundleWorld, observe_bundle};
 use plan::status::Outcome;
+
+/// Time between two looks at Secrets and ConfigMaps that are sent along.
+const SOURCE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Brings one Bundle and its BundleDeployments where they shall be.
 pub async fn reconcile_bundle(ctx: &Context, key: &ObjectKey) -> Result<NextWake, Error> {
@@ -93,16 +98,18 @@ async fn roll_out(
         plan::deployments::plan_deployments(&world.bundle, &targets, &plan, &world.deployments);
     apply_rollout(ctx, known, &targets, writes).await?;
     apply::delete_orphans(ctx, &world, &targets).await?;
+    let after = observe::deployments_of(&ctx.stores, &key);
+    let sends_along = downstream::publish_downstream(ctx, known, &after).await?;
     let outcome = Arc::new(Outcome::of(&targets, &plan));
-    if outcome.is_settled {
+    if outcome.is_settled && !sends_along {
         ctx.memory.settle(&key, epoch, Arc::clone(&outcome));
     } else if plan.next_wake.is_some_and(|at| at <= ctx.now()) && known.bundle.status.is_some() {
         // The next pass follows at once and will have more to say.
         return Ok((None, plan.next_wake));
     }
-    let after = observe::deployments_of(&ctx.stores, &key);
     let status = plan::status::plan_status(known, &outcome, &after, &ctx.now_text());
-    Ok((Some(status), plan.next_wake))
+    let look_again = sends_along.then(|| ctx.now() + SOURCE_INTERVAL);
+    Ok((Some(status), plan.next_wake.or(look_again)))
 }
 
 async fn write_status(

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bundle_format::api::{
-    Bundle, BundleDeployment, BundleDeploymentOptions, HelmOptions, Object, labels,
+    Bundle, BundleDeployment, BundleDeploymentOptions, HelmOptions, Object, labels, names,
 };
 use bundle_format::content::bundle_values_hash;
 use bundle_format::options::Rules;
@@ -75,7 +75,9 @@ pub fn observe_bundle(stores: &Stores, known: &KnownBundle) -> Result<BundleWorl
     let key = ObjectKey::of_meta(&known.bundle.metadata);
     let mut bundle = known.bundle.clone();
     let policies = PolicyUnion::of(&stores.policies.list_in(&key.namespace));
-    policies.check_bundle(&bundle)?;
+    if !is_agent_bundle(stores, &bundle) {
+        policies.check_bundle(&bundle)?;
+    }
     restore_values(stores, &key, &mut bundle)?;
     let mut clusters = Vec::new();
     for namespace in namespaces_for(stores, &bundle)? {
@@ -95,6 +97,20 @@ pub fn observe_bundle(stores: &Stores, known: &KnownBundle) -> Result<BundleWorl
     };
     let deployments = deployments_of(stores, &key);
     Ok(BundleWorld { bundle, clusters, deployments, rules })
+}
+
+/// Whether a Bundle is the one the hub itself keeps for a Cluster's agent; no Policy is meant for
+/// it. The name alone would let anybody pass.
+fn is_agent_bundle(stores: &Stores, bundle: &Bundle) -> bool {
+    let id = crate::stores::annotation(&bundle.metadata, labels::OBJECT_SET_ID);
+    let [target] = bundle.spec.targets.as_slice() else { return false };
+    let key = ObjectKey::new(bundle.namespace().unwrap_or_default(), &target.cluster_name);
+    id == Some(labels::MANAGE_AGENT_SET_ID)
+        && bundle.name_any() == names::agent_bundle(&target.cluster_name)
+        && stores.clusters.get(&key).is_some_and(|cluster| {
+            let managed_by = crate::stores::label(&cluster.metadata, labels::CLUSTER_MANAGEMENT);
+            managed_by.is_none_or(str::is_empty)
+        })
 }
 
 /// The BundleDeployments of a Bundle, by namespace.

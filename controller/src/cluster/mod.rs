@@ -14,7 +14,7 @@ use bundle_format::content::Manifest;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use runtime::status::{StatusWrite, patch_status};
-use runtime::{ApiError, NextWake, ObjectKey, chain};
+use runtime::{ApiError, Classify as _, ErrorClass, NextWake, ObjectKey, chain};
 use serde_json::json;
 
 use crate::bundle::memory::AgentMark;
@@ -27,8 +27,10 @@ use import::{AgentSettings, ClusterAccess, import_cluster, open_cluster};
 use local::LOCAL_CLUSTER;
 use status::{ClusterWorld, ImportState, next_look, summarize_cluster};
 
-/// First and last wait between two attempts to install an agent.
+/// Time between two attempts to install an agent.
 const IMPORT_RETRY: Duration = Duration::from_secs(10);
+/// Time until the next look at something that is about to exist.
+const IMPORT_WAIT: Duration = Duration::from_millis(500);
 
 /// Brings one Cluster where it shall be.
 pub async fn reconcile_cluster(ctx: &Context, key: &ObjectKey) -> Result<NextWake, Error> {
@@ -53,6 +55,7 @@ pub async fn reconcile_cluster(ctx: &Context, key: &ObjectKey) -> Result<NextWak
     write_status(ctx, &cluster, &after).await?;
     let retry = match import {
         ImportState::Failed(_) => NextWake::After(IMPORT_RETRY),
+        ImportState::Waiting(_) => NextWake::After(IMPORT_WAIT),
         _ => NextWake::OnChange,
     };
     Ok(retry.earliest(next_look(&world)))
@@ -232,6 +235,9 @@ async fn import_if_due(ctx: &Context, cluster: &Cluster) -> ImportState {
     match outcome {
         Ok(settings) => ImportState::Installed(settings),
         Err(Error::NotYet { what }) => ImportState::Waiting(what),
+        Err(error) if error.class() == ErrorClass::Conflict => {
+            ImportState::Waiting("a fresh look at the cluster".to_owned())
+        }
         Err(error) => {
             let text = chain(&error);
             tracing::warn!(cluster = cluster.name_any(), error = text, "agent not installed");

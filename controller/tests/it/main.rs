@@ -1,0 +1,3 @@
+//! Everything of this crate that is judged from outside.
+
+mod rbac;
