@@ -4,9 +4,12 @@
 //! kubelet ([`hostlet`]), Git over HTTP ([`githttp`]) and a fleet of clusters ([`world`]). Knows our
 //! processes only as programs, and our API only as JSON. Start at [`world::World::start`].
 
+pub mod bench;
 pub mod cluster;
+pub mod fleet;
 pub mod githttp;
 pub mod hostlet;
+pub mod measure;
 pub mod peers;
 pub mod pki;
 pub mod process;

@@ -21,6 +21,14 @@ enum Task {
         #[arg(long)]
         release: bool,
     },
+    /// The figures of a fleet on real clusters: latency, API writes, memory.
+    Bench {
+        /// Measure the unoptimized program, to try the bench itself.
+        #[arg(long)]
+        dev: bool,
+    },
+    /// The long ones. Runs the stories three times over, so that rare orders show.
+    Nightly,
     /// Writes the generated files of charts/fleet-crd.
     Crds,
 }
@@ -28,6 +36,8 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Task::parse() {
         Task::E2e { filter, release } => run_stories(&filter, release),
+        Task::Bench { dev } => bench(!dev),
+        Task::Nightly => (0..3).try_for_each(|_| run_stories("", true)),
         Task::Crds => refresh_crds(),
     };
     match done {
@@ -65,6 +75,16 @@ fn run_stories(filter: &str, release: bool) -> Result<()> {
         .env(e2e::story::SWITCH, "1")
         .env("FLEET_BIN", fleet);
     succeed(&mut command)
+}
+
+/// Builds what the bench needs and runs it in a process of its own, which `FLEET_BIN` reaches.
+fn bench(release: bool) -> Result<()> {
+    if std::env::var_os("FLEET_BIN").is_some() {
+        return e2e::bench::run();
+    }
+    build_peers()?;
+    let fleet = build_fleet(release)?;
+    succeed(Command::new(std::env::current_exe()?).arg("bench").env("FLEET_BIN", fleet))
 }
 
 /// Builds the program and returns its path.

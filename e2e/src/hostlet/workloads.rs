@@ -205,7 +205,7 @@ impl State {
         let Some(status) = status(workload, pods) else { return Ok(()) };
         let mut merged = workload.status.clone();
         merge(&mut merged, &status);
-        if merged == workload.status {
+        if bare(&merged) == bare(&workload.status) {
             return Ok(());
         }
         let kind = workload.sort.kind();
@@ -354,6 +354,19 @@ fn job_status(workload: &Workload, pod: &Pod) -> Option<Value> {
 fn has_condition(pod: &Pod, kind: &str) -> bool {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
     conditions.into_iter().flatten().any(|one| one.type_ == kind && one.status == "True")
+}
+
+/// A value without what the API server leaves out when it stores it: null, zero and empty text.
+fn bare(value: &Value) -> Value {
+    let is_nothing = |value: &Value| value.is_null() || *value == 0 || *value == "";
+    match value {
+        Value::Object(fields) => {
+            let kept = fields.iter().map(|(key, value)| (key.clone(), bare(value)));
+            Value::Object(kept.filter(|(_, value)| !is_nothing(value)).collect())
+        }
+        Value::Array(items) => items.iter().map(bare).collect(),
+        other => other.clone(),
+    }
 }
 
 /// JSON merge patch.
