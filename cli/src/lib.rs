@@ -26,7 +26,7 @@ pub use ui::Ui;
 ///
 ///   fleet apply -o - my-repo apps/web > bundle.yaml
 ///   fleet target -b bundle.yaml --world clusters.yaml > deployments.yaml
-///   fleet deploy --dry-run -i deployments.yaml
+///   fleet deploy --dry-run -i deployments.yaml --cluster dev-1
 #[derive(Debug, Parser)]
 #[command(
     name = "fleet",
@@ -94,7 +94,7 @@ async fn execute(command: Command, ui: &mut Ui) -> anyhow::Result<()> {
         Command::Deploy(args) => deploy::run(&args, ui),
         Command::Controller(args) => processes::run_controller(args).await,
         Command::Gitjob(args) => processes::run_gitjob(args).await,
-        Command::Agent(args) => processes::run_agent(args).await,
+        Command::Agent(args) => processes::run_agent(args, ui).await,
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "fleet", &mut script);
@@ -110,5 +110,19 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_commands_of_the_charts_are_understood() {
+        for line in [
+            "fleet controller --disable-bootstrap --debug --debug-level 3 --disable-metrics",
+            "fleet gitjob --insecure-skip-host-key-checks --allow-unsigned-webhooks --leader-elect=false",
+            "fleet agent --debug --debug-level 1",
+            "fleet agent register --namespace x",
+            "fleet apply -o - --paused=false --label=a=b,c=d --driven-scan --driven-scan-sep , r a,b",
+        ] {
+            let parsed = Cli::try_parse_from(line.split(' '));
+            assert!(parsed.is_ok(), "{line}: {:?}", parsed.err());
+        }
     }
 }

@@ -1,3 +1,4 @@
 //! The commands, judged from outside.
 
 mod golden;
+mod story;
