@@ -94,7 +94,7 @@ async fn execute(command: Command, ui: &mut Ui) -> anyhow::Result<()> {
         Command::Deploy(args) => deploy::run(&args, ui),
         Command::Controller(args) => processes::run_controller(args).await,
         Command::Gitjob(args) => processes::run_gitjob(args).await,
-        Command::Agent(args) => processes::run_agent(args, ui).await,
+        Command::Agent(args) => processes::run_agent(args).await,
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "fleet", &mut script);
