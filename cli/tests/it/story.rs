@@ -30,7 +30,7 @@ kind: Bundle
 metadata: {name: given, namespace: elsewhere}
 spec:
   resources:
-  - {name: cm.yaml, content: 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: cm}\n'}
+  - {name: cm.yaml, content: '{apiVersion: v1, kind: ConfigMap, metadata: {name: cm}}'}
   - {name: templates/v.yaml, content: \"{apiVersion: v1, kind: ConfigMap, metadata: {name: '{{ .Values.who }}'}}\"}
   helm: {values: {who: '${ .ClusterName }-v'}}
   targets: [{clusterGroup: eu}]
