@@ -11,6 +11,7 @@ pub mod input;
 pub mod processes;
 pub mod target;
 pub mod ui;
+pub mod up;
 pub mod world;
 
 use std::process::ExitCode;
@@ -44,6 +45,8 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Start a hub and members on this machine and deploy a repository to them
+    Up(up::UpArgs),
     /// Make bundles from folders, and print them
     Apply(Box<apply::ApplyArgs>),
     /// Print what a bundle becomes on each cluster that it matches
@@ -89,6 +92,7 @@ pub async fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>, ui: &m
 
 async fn execute(command: Command, ui: &mut Ui) -> anyhow::Result<()> {
     match command {
+        Command::Up(args) => up::run(args, ui).await,
         Command::Apply(args) => apply::run(&args, ui),
         Command::Target(args) => target::run(&args, ui).await,
         Command::Deploy(args) => deploy::run(&args, ui),

@@ -17,6 +17,7 @@ pub struct Ui {
     out: Box<dyn Write + Send>,
     err: Box<dyn Write + Send>,
     has_colors: bool,
+    is_terminal: bool,
     has_json_errors: bool,
 }
 
@@ -39,6 +40,7 @@ impl Ui {
             out: Box::new(io::BufWriter::new(io::stdout())),
             err: Box::new(io::stderr()),
             has_colors: io::stderr().is_terminal() && !no_color,
+            is_terminal: io::stdout().is_terminal() && !no_color,
             has_json_errors: std::env::var(JSON_OUTPUT_ENV).is_ok_and(|value| value == "true"),
         }
     }
@@ -50,9 +52,15 @@ impl Ui {
             out: Box::new(captured.out.clone()),
             err: Box::new(captured.err.clone()),
             has_colors: false,
+            is_terminal: false,
             has_json_errors: false,
         };
         (ui, captured)
+    }
+
+    /// Whether the result goes to a terminal that a picture can be redrawn on.
+    pub fn is_terminal(&self) -> bool {
+        self.is_terminal
     }
 
     /// Writes a part of the result, as it is.

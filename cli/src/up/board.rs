@@ -1,0 +1,210 @@
+//! What a person sees while it runs: repositories, bundles, clusters.
+//!
+//! Owns the picture and how it changes: redrawn in place on a terminal, one line for each change
+//! elsewhere. Start at [`Picture::observe`] and [`Board::show`].
+
+use anyhow::Context as _;
+use bundle_format::api::labels;
+use kube::Client;
+use serde_json::Value;
+
+use super::objects;
+use crate::Ui;
+
+/// One line: what it is, how far it is, what is in the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Row {
+    kind: &'static str,
+    name: String,
+    progress: String,
+    note: String,
+    is_ready: bool,
+}
+
+/// The state of everything at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Picture {
+    rows: Vec<Row>,
+}
+
+fn ready_condition(object: &Value) -> (bool, String) {
+    let rows = object["status"]["conditions"].as_array().into_iter().flatten();
+    let ready = rows.into_iter().find(|c| c["type"] == "Ready");
+    let message = ready.and_then(|c| c["message"].as_str()).unwrap_or_default();
+    (ready.is_some_and(|c| c["status"] == "True"), message.to_owned())
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+impl Picture {
+    /// Reads the hub.
+    pub(super) async fn observe(hub: &Client) -> anyhow::Result<Picture> {
+        let mut rows = Vec::new();
+        for (plural, kind, field) in [
+            ("gitrepos", "repo", "readyBundleDeployments"),
+            ("bundles", "bundle", "readyClusters"),
+            ("clusters", "cluster", "readyBundles"),
+        ] {
+            let path = format!("/apis/{}/{plural}", labels::API_VERSION);
+            let list = objects::get(hub, &path).await?.with_context(|| format!("no {plural}"))?;
+            for object in list["items"].as_array().into_iter().flatten() {
+                rows.push(row(kind, object, field));
+            }
+        }
+        Ok(Picture { rows })
+    }
+
+    /// Whether every bundle is on every cluster it goes to, and there is one.
+    pub(super) fn is_ready(&self) -> bool {
+        let bundles = || self.rows.iter().filter(|r| r.kind == "bundle");
+        bundles().next().is_some() && self.rows.iter().all(|r| r.is_ready)
+    }
+
+    /// Bundles that are ready, and all of them.
+    fn bundle_counts(&self) -> (usize, usize) {
+        let bundles: Vec<&Row> = self.rows.iter().filter(|r| r.kind == "bundle").collect();
+        (bundles.iter().filter(|r| r.is_ready).count(), bundles.len())
+    }
+}
+
+fn row(kind: &'static str, object: &Value, field: &str) -> Row {
+    let (is_ready, message) = ready_condition(object);
+    let mut progress = text(&object["status"]["display"][field]).to_owned();
+    if kind == "repo" {
+        let commit = text(&object["status"]["commit"]);
+        let short = commit.get(..7).unwrap_or("-");
+        progress = format!("{progress} at {short}");
+    }
+    // A count of its own says more than a condition that may not have caught up.
+    let (have, want) = progress.split_once('/').unwrap_or_default();
+    let counts = have == want.split(' ').next().unwrap_or_default() && !have.is_empty();
+    Row {
+        kind,
+        name: text(&object["metadata"]["name"]).to_owned(),
+        is_ready: is_ready && counts && have != "0",
+        progress,
+        note: message,
+    }
+}
+
+/// The picture on the screen, or in the log.
+pub(super) struct Board {
+    shown: Picture,
+    lines_count: usize,
+}
+
+impl Board {
+    pub(super) fn new() -> Board {
+        Board { shown: Picture::default(), lines_count: 0 }
+    }
+
+    /// Shows what changed.
+    pub(super) fn show(&mut self, picture: &Picture, ui: &mut Ui) -> anyhow::Result<()> {
+        if *picture == self.shown {
+            return Ok(());
+        }
+        let text = if ui.is_terminal() { self.redraw(picture) } else { self.changes(picture) };
+        self.shown = picture.clone();
+        ui.out(&text)?;
+        ui.flush()
+    }
+
+    /// Other text was printed: the next picture starts below it.
+    pub(super) fn leave(&mut self) {
+        self.lines_count = 0;
+    }
+
+    fn redraw(&mut self, picture: &Picture) -> String {
+        let mut text = String::new();
+        if self.lines_count > 0 {
+            // Up to the first line of the last picture, and clear from there.
+            text.push_str(&format!("\u{1b}[{}A\u{1b}[J", self.lines_count));
+        }
+        let lines = table(picture);
+        self.lines_count = lines.len();
+        for line in lines {
+            text.push_str(&line);
+            text.push('\n');
+        }
+        text
+    }
+
+    fn changes(&self, picture: &Picture) -> String {
+        let is_new = |row: &&Row| !self.shown.rows.contains(row);
+        let line = |row: &Row| {
+            let state = if row.is_ready { "ready" } else { "waiting" };
+            format!("{} {}: {} {state} {}", row.kind, row.name, row.progress, row.note)
+        };
+        let rows = picture.rows.iter().filter(is_new);
+        rows.map(|row| line(row).trim_end().to_owned() + "\n").collect()
+    }
+}
+
+fn table(picture: &Picture) -> Vec<String> {
+    let width =
+        |f: fn(&Row) -> &str| picture.rows.iter().map(|r| f(r).chars().count()).max().unwrap_or(0);
+    let (names, progress) = (width(|r| &r.name), width(|r| &r.progress));
+    let mut lines: Vec<String> = picture
+        .rows
+        .iter()
+        .map(|r| {
+            let mark = if r.is_ready { "\u{1b}[32m✓\u{1b}[0m" } else { "\u{1b}[33m…\u{1b}[0m" };
+            // One line each, or the redraw would count wrong.
+            let note: String = r.note.chars().filter(|c| !c.is_control()).take(70).collect();
+            format!(
+                "{mark} {:<8} {:<names$}  {:<progress$}  \u{1b}[2m{note}\u{1b}[0m",
+                r.kind, r.name, r.progress
+            )
+        })
+        .collect();
+    let (ready, all) = picture.bundle_counts();
+    let filled = if all == 0 { 0 } else { ready * 20 / all };
+    lines.push(format!(
+        "  bundles  {}{} {ready}/{all}",
+        "█".repeat(filled),
+        "░".repeat(20 - filled)
+    ));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn bundle(ready: &str, message: &str) -> Row {
+        let status = if message.is_empty() { "True" } else { "False" };
+        row(
+            "bundle",
+            &json!({"metadata": {"name": "web"}, "status": {"display": {"readyClusters": ready},
+            "conditions": [{"type": "Ready", "status": status, "message": message}]}}),
+            "readyClusters",
+        )
+    }
+
+    #[test]
+    fn a_bundle_is_ready_when_its_count_and_its_condition_say_so() {
+        for (progress, message, expected) in [
+            ("2/2", "", true),
+            ("1/2", "", false),
+            ("2/2", "NotReady(1)", false),
+            ("0/0", "", false),
+            ("", "", false),
+        ] {
+            let picture = Picture { rows: vec![bundle(progress, message)] };
+            assert_eq!(picture.is_ready(), expected, "{progress} {message}");
+        }
+    }
+
+    #[test]
+    fn a_log_gets_one_line_for_each_change_and_no_colours() {
+        let (mut ui, captured) = Ui::captured();
+        let mut board = Board::new();
+        for progress in ["1/2", "1/2", "2/2"] {
+            board.show(&Picture { rows: vec![bundle(progress, "")] }, &mut ui).expect("shown");
+        }
+        assert_eq!(captured.out(), "bundle web: 1/2 waiting\nbundle web: 2/2 ready\n");
+    }
+}

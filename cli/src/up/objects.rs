@@ -1,0 +1,57 @@
+//! Writing plain objects through a client.
+//!
+//! Owns "create it, or bring it to this". Start at [`ensure`].
+
+use anyhow::Context as _;
+use kube::Client;
+use serde_json::Value;
+
+/// Creates `object` in the collection `path`, or merges it into what is there.
+pub(super) async fn ensure(client: &Client, path: &str, object: &Value) -> anyhow::Result<()> {
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    let failed = || format!("writing {path}/{name}");
+    match send(client, "POST", path, "application/json", object).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 409 => {
+            let path = format!("{path}/{name}");
+            let media = "application/merge-patch+json";
+            send(client, "PATCH", &path, media, object).await.map(drop).with_context(failed)
+        }
+        Err(error) => Err(error).with_context(failed),
+    }
+}
+
+/// Reads one object; `None` when it is not there.
+pub(super) async fn get(client: &Client, path: &str) -> anyhow::Result<Option<Value>> {
+    match send(client, "GET", path, "application/json", &Value::Null).await {
+        Ok(value) => Ok(Some(value)),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("reading {path}")),
+    }
+}
+
+/// Deletes one object; it may be gone already.
+pub(super) async fn delete(client: &Client, path: &str) -> anyhow::Result<()> {
+    match send(client, "DELETE", path, "application/json", &Value::Null).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("deleting {path}")),
+    }
+}
+
+async fn send(
+    client: &Client,
+    method: &str,
+    path: &str,
+    media: &str,
+    body: &Value,
+) -> Result<Value, kube::Error> {
+    let text = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+    let request = http::Request::builder()
+        .method(method)
+        .uri(path)
+        .header(http::header::CONTENT_TYPE, media)
+        .body(text)
+        .map_err(kube::Error::HttpError)?;
+    client.request(request).await
+}
