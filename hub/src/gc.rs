@@ -117,9 +117,8 @@ impl Server {
     }
 
     fn after_deletion(&self, key: &Key, object: &Value) {
-        match &*key.resource {
-            "/serviceaccounts" => self.jobs.push(Job::Account(key.clone())),
-            _ => {}
+        if &*key.resource == "/serviceaccounts" {
+            self.jobs.push(Job::Account(key.clone()));
         }
         if let (Some(namespace), "default" | "kube-root-ca.crt") = (key.namespace(), key.name()) {
             // The default account and the CA come back, as with the peer.

@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn a_namespace_as_kubectl_sends_it_is_read() {
         // The request body of `kubectl create namespace demo`, kubectl 1.32.4.
-        let body = b"k8s\0\x0a\x0f\x0a\x02v1\x12\x09Namespace\x12\x1c\x0a\x14\x0a\x04demo\x12\0\x1a\0\"\0*\02\08\0B\0\x12\0\x1a\x02\x0a\0\x1a\0\"\0";
+        let body = b"k8s\0\x0a\x0f\x0a\x02v1\x12\x09Namespace\x12\x1c\x0a\x14\x0a\x04demo\x12\0\x1a\0\"\0*\x002\08\0B\0\x12\0\x1a\x02\x0a\0\x1a\0\"\0";
         let object = decode(&Bytes::from_static(body)).expect("read");
         assert_eq!(
             object,

@@ -208,6 +208,7 @@ fn kinds_of_crd(crd: &Value) -> Vec<Kind> {
     served_versions.filter_map(|v| custom_kind(crd, v, served == 1)).collect()
 }
 
+#[expect(clippy::too_many_lines, reason = "one field of a kind after the other")]
 fn custom_kind(crd: &Value, version: &Value, single_version: bool) -> Option<Kind> {
     let spec = &crd["spec"];
     let names = &spec["names"];

@@ -216,10 +216,9 @@ impl Server {
             Route::Resource(path) => {
                 let query = Query::parse(parts.uri.query().unwrap_or_default());
                 let agent = header(header::USER_AGENT);
-                let manager = query.text("fieldManager").map_or_else(
-                    || agent.split('/').next().filter(|a| !a.is_empty()).unwrap_or("unknown"),
-                    |m| m,
-                );
+                let manager = query.text("fieldManager").unwrap_or_else(|| {
+                    agent.split('/').next().filter(|a| !a.is_empty()).unwrap_or("unknown")
+                });
                 let Some(kind) = self.find_kind(&path) else { return Ok(page_not_found()) };
                 let call = Call {
                     manager: manager.to_owned(),

@@ -47,11 +47,10 @@ pub(crate) fn prepare_update(old: &Value, new: &mut Value) {
     let version = storage_version(new);
     let status = &mut new["status"];
     status["acceptedNames"] = names;
-    if let Some(stored) = status["storedVersions"].as_array_mut() {
-        if !stored.contains(&version) {
+    if let Some(stored) = status["storedVersions"].as_array_mut()
+        && !stored.contains(&version) {
             stored.push(version);
         }
-    }
 }
 
 fn storage_version(crd: &Value) -> Value {

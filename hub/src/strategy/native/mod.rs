@@ -178,7 +178,7 @@ impl Cleaner {
             }
         }
         let is_struct = schema.shape() == Shape::Struct;
-        map.retain(|k, v| !drop.contains(k) && !(is_struct && v.is_null()));
+        map.retain(|k, v| !(drop.contains(k) || (is_struct && v.is_null())));
     }
 }
 
