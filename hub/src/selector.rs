@@ -2,7 +2,6 @@
 //!
 //! Owns their grammar and meaning as Kubernetes defines them. Pure. Start at [`Selector`].
 
-use std::collections::BTreeMap;
 
 use serde_json::Value;
 
@@ -206,28 +205,6 @@ fn checked_key(key: &str) -> Result<String, String> {
     Ok(key.to_owned())
 }
 
-/// Whether a `LabelSelector` object (`matchLabels`, `matchExpressions`) selects `labels`.
-pub(crate) fn label_selector_matches(selector: &Value, labels: &BTreeMap<String, String>) -> bool {
-    let exact = selector["matchLabels"].as_object().into_iter().flatten();
-    for (key, value) in exact {
-        if labels.get(key).map(String::as_str) != value.as_str() {
-            return false;
-        }
-    }
-    let rows = selector["matchExpressions"].as_array().into_iter().flatten();
-    rows.into_iter().all(|row| {
-        let key = row["key"].as_str().unwrap_or_default().to_owned();
-        let values = row["values"].as_array().into_iter().flatten();
-        let values = values.filter_map(Value::as_str).map(str::to_owned).collect();
-        match row["operator"].as_str() {
-            Some("In") => Requirement::In(key, values).matches(labels),
-            Some("NotIn") => Requirement::NotIn(key, values).matches(labels),
-            Some("Exists") => Requirement::Exists(key).matches(labels),
-            Some("DoesNotExist") => Requirement::DoesNotExist(key).matches(labels),
-            _ => false,
-        }
-    })
-}
 
 #[cfg(test)]
 mod tests {

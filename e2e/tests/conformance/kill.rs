@@ -47,7 +47,7 @@ pub(crate) fn killed_processes_change_nothing(world: &mut World) -> Result<()> {
             ensure!(victim.hostlet.signal(app, Signal::KILL) > 0, "no process {app}");
         }
         wait_on(world, &world.members[1], (kinds::CONFIG_MAP, "default", &first), |map| {
-            map["data"]["round"] == (round + 1).to_string()
+            map["data"]["round"] == *(round + 1).to_string()
         })?;
         if app != "gitjob" {
             ensure!(victim.hostlet.signal(app, Signal::KILL) > 0, "no process {app}");
@@ -56,7 +56,7 @@ pub(crate) fn killed_processes_change_nothing(world: &mut World) -> Result<()> {
         for member in &world.members {
             for index in 0..PATHS {
                 let key = (kinds::CONFIG_MAP, "default", &*format!("kill-{index}"));
-                wait_on(world, member, key, |map| map["data"]["round"] == (round + 1).to_string())?;
+                wait_on(world, member, key, |map| map["data"]["round"] == *(round + 1).to_string())?;
             }
         }
     }

@@ -252,21 +252,21 @@ mod tests {
     fn what_vanished_is_deleted_unless_a_path_failed() {
         let (stays, goes) = (wanted("stays", "a"), wanted("goes", "a"));
         let there = [known(&stays, "mine"), known(&goes, "mine")];
-        assert_eq!(plan(&[stays.clone()], &there, true).deletes, ["goes"]);
+        assert_eq!(plan(std::slice::from_ref(&stays), &there, true).deletes, ["goes"]);
         assert!(plan(&[stays], &there, false).deletes.is_empty());
     }
 
     #[test]
     fn a_bundle_of_another_gitrepo_is_refused_and_an_orphan_adopted() {
         let bundle = wanted("web", "a");
-        let refused = plan(&[bundle.clone()], &[known(&bundle, "other")], true);
+        let refused = plan(std::slice::from_ref(&bundle), &[known(&bundle, "other")], true);
         assert!(refused.writes.is_empty() && refused.deletes.is_empty());
         assert_eq!(
             refused.refusals[0].to_string(),
             "bundle \"web\" already belongs to GitRepo other; change `name` in fleet.yaml"
         );
         let orphan = KnownBundle { digest: None, ..known(&bundle, "gone") };
-        let adopted = plan(&[bundle.clone()], &[orphan], true);
+        let adopted = plan(std::slice::from_ref(&bundle), &[orphan], true);
         assert_eq!(
             adopted.writes,
             [PlannedWrite { index: 0, uid: Some(String::new()), is_takeover: true }]

@@ -141,7 +141,6 @@ pub(crate) struct Write {
 /// A change that is done.
 #[derive(Debug)]
 pub(crate) struct Committed {
-    pub(crate) entry: Arc<Entry>,
     pub(crate) object: Value,
 }
 
@@ -298,14 +297,10 @@ impl Store {
     /// Makes one change, or none. Done (visible, durable) when it returns `Ok`.
     pub(crate) async fn commit(&self, write: Write) -> Result<Committed, StoreError> {
         let (object, waiter) = self.begin(write)?;
-        let entry = match waiter {
-            Waiter::Done(entry) => entry,
-            Waiter::Pending(receiver) => match receiver.await {
-                Ok(result) => result?,
-                Err(_) => return Err(self.stopped()),
-            },
-        };
-        Ok(Committed { entry, object })
+        if let Waiter::Pending(receiver) = waiter {
+            receiver.await.map_err(|_| self.stopped())??;
+        }
+        Ok(Committed { object })
     }
 
     fn begin(&self, write: Write) -> Result<(Value, Waiter), StoreError> {

@@ -86,8 +86,6 @@ impl How {
 pub(crate) struct Done {
     pub(crate) object: Value,
     pub(crate) warnings: Vec<String>,
-    /// The object is gone: its last finalizer went with this write.
-    pub(crate) gone: bool,
 }
 
 /// Reads the body as an object of the call's kind.
@@ -174,13 +172,13 @@ pub(crate) async fn create(
         if server.store.latest(&key).is_some() {
             return Err(ApiError::exists(&kind.about(&name)));
         }
-        return Ok(Done { object, warnings, gone: false });
+        return Ok(Done { object, warnings });
     }
     let write = Write { key: key.clone(), expect: Expect::Absent, object, delete: false };
     let committed = server.store.commit(write).await;
     let committed = committed.map_err(|e| ApiError::from_store(&e, &kind.about(&name)))?;
     server.after_write(&key, &committed.object, false);
-    Ok(Done { object: committed.object, warnings, gone: false })
+    Ok(Done { object: committed.object, warnings })
 }
 
 /// A namespaced object needs a namespace that exists and stays.
@@ -268,7 +266,7 @@ where
         }
         server.check_escalation(how.user.as_ref(), kind, key, &new)?;
         if new == old {
-            return Ok(Done { object: old, warnings, gone: false });
+            return Ok(Done { object: old, warnings });
         }
         let gone = strategy::is_finished(kind, &new);
         if how.dry_run {
