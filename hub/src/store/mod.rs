@@ -307,9 +307,8 @@ impl Store {
         let mut state = self.lock();
         let (event, object) = state.stage(write)?;
         let Some(journal) = &self.journal else {
-            let entry = event.object.clone();
             state.publish(event);
-            return Ok((object, Waiter::Done(entry)));
+            return Ok((object, Waiter::Done));
         };
         let (sender, receiver) = oneshot::channel();
         state.queue.push((event, sender));
@@ -325,6 +324,6 @@ impl Store {
 }
 
 enum Waiter {
-    Done(Arc<Entry>),
+    Done,
     Pending(oneshot::Receiver<Result<Arc<Entry>, StoreError>>),
 }

@@ -270,14 +270,14 @@ where
         }
         let gone = strategy::is_finished(kind, &new);
         if how.dry_run {
-            return Ok(Done { object: new, warnings, gone });
+            return Ok(Done { object: new, warnings });
         }
         let expect = Expect::Revision(entry.revision);
         let write = Write { key: key.clone(), expect, object: new, delete: gone };
         match server.store.commit(write).await {
             Ok(committed) => {
                 server.after_write(key, &committed.object, gone);
-                return Ok(Done { object: committed.object, warnings, gone });
+                return Ok(Done { object: committed.object, warnings });
             }
             Err(StoreError::Conflict) if !insists => {}
             Err(error) => return Err(ApiError::from_store(&error, &about)),
