@@ -242,16 +242,18 @@ fn check_string(text: &str, schema: &Value, path: &Path, causes: &mut Vec<Cause>
         });
     }
     if let Some(pattern) = schema["pattern"].as_str()
-        && !matches_pattern(pattern, text) {
-            causes.push(invalid(path, &quoted, &format!("should match '{pattern}'")));
-        }
+        && !matches_pattern(pattern, text)
+    {
+        causes.push(invalid(path, &quoted, &format!("should match '{pattern}'")));
+    }
     if let Some(format) = schema["format"].as_str()
-        && !matches_format(format, text) {
-            let at = &path.text;
-            let message =
-                format!("Invalid value: {quoted}: {at} in body must be of type {format}: {quoted}");
-            causes.push(Cause::invalid(field_of(path), message));
-        }
+        && !matches_format(format, text)
+    {
+        let at = &path.text;
+        let message =
+            format!("Invalid value: {quoted}: {at} in body must be of type {format}: {quoted}");
+        causes.push(Cause::invalid(field_of(path), message));
+    }
 }
 
 /// A pattern that our engine cannot compile is taken as matched: the CRD was accepted with it.
@@ -295,9 +297,10 @@ fn check_number(number: f64, schema: &Value, path: &Path, causes: &mut Vec<Cause
         }
     }
     if let Some(step) = schema["multipleOf"].as_f64().filter(|s| *s != 0.0)
-        && (number / step).fract() != 0.0 {
-            report(format!("should be a multiple of {step}"));
-        }
+        && (number / step).fract() != 0.0
+    {
+        report(format!("should be a multiple of {step}"));
+    }
 }
 
 fn check_list(items: &[Value], schema: &Value, path: &mut Path, causes: &mut Vec<Cause>) {

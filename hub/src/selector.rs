@@ -2,7 +2,6 @@
 //!
 //! Owns their grammar and meaning as Kubernetes defines them. Pure. Start at [`Selector`].
 
-
 use serde_json::Value;
 
 use crate::store::{Entry, Event, Key, Labels};
@@ -204,7 +203,6 @@ fn checked_key(key: &str) -> Result<String, String> {
     }
     Ok(key.to_owned())
 }
-
 
 #[cfg(test)]
 mod tests {

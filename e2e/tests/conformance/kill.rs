@@ -56,7 +56,9 @@ pub(crate) fn killed_processes_change_nothing(world: &mut World) -> Result<()> {
         for member in &world.members {
             for index in 0..PATHS {
                 let key = (kinds::CONFIG_MAP, "default", &*format!("kill-{index}"));
-                wait_on(world, member, key, |map| map["data"]["round"] == *(round + 1).to_string())?;
+                wait_on(world, member, key, |map| {
+                    map["data"]["round"] == *(round + 1).to_string()
+                })?;
             }
         }
     }

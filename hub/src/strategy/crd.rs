@@ -48,9 +48,10 @@ pub(crate) fn prepare_update(old: &Value, new: &mut Value) {
     let status = &mut new["status"];
     status["acceptedNames"] = names;
     if let Some(stored) = status["storedVersions"].as_array_mut()
-        && !stored.contains(&version) {
-            stored.push(version);
-        }
+        && !stored.contains(&version)
+    {
+        stored.push(version);
+    }
 }
 
 fn storage_version(crd: &Value) -> Value {

@@ -11,9 +11,10 @@ use crate::registry::Kind;
 /// Reports required fields that are missing below `spec`.
 pub(crate) fn check(kind: &Kind, object: &Value, causes: &mut Vec<Cause>) {
     if let Some(schema) = kind.merge_schema().and_then(|s| s.field("spec"))
-        && object["spec"].is_object() {
-            required(&object["spec"], schema, "spec", causes, 0);
-        }
+        && object["spec"].is_object()
+    {
+        required(&object["spec"], schema, "spec", causes, 0);
+    }
 }
 
 fn required(value: &Value, schema: Schema<'_>, path: &str, causes: &mut Vec<Cause>, depth: usize) {
@@ -65,10 +66,11 @@ pub(crate) fn check_update(kind: &Kind, old: &Value, new: &Value, causes: &mut V
         "/secrets" => same("type", &old["type"], &new["type"]),
         "rbac.authorization.k8s.io/rolebindings"
         | "rbac.authorization.k8s.io/clusterrolebindings"
-            if old["roleRef"] != new["roleRef"] => {
-                let message = format!("Invalid value: {}: cannot change roleRef", new["roleRef"]);
-                causes.push(Cause::invalid("roleRef", message));
-            }
+            if old["roleRef"] != new["roleRef"] =>
+        {
+            let message = format!("Invalid value: {}: cannot change roleRef", new["roleRef"]);
+            causes.push(Cause::invalid("roleRef", message));
+        }
         "apps/statefulsets" => {
             let allowed = [
                 "replicas",
