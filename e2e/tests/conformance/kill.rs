@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use e2e::world::{World, kinds};
 use rustix::process::Signal;
+use serde_json::Value;
 
 use crate::support::{GitRepo, wait_on, wait_ready};
 
@@ -40,15 +41,15 @@ pub(crate) fn killed_processes_change_nothing(world: &mut World) -> Result<()> {
     wait_ready(world, gitrepo.key(), &commit, &all)?;
     for (round, app) in ["gitjob", "fleet-controller", "fleet-agent"].into_iter().enumerate() {
         let commit = commit_round(round + 1)?;
+        let value = (round + 1).to_string();
+        let arrived = |map: &Value| map["data"]["round"] == value.as_str();
         let first = format!("kill-{}", round * 3);
         let victim = if app == "fleet-agent" { &world.members[0] } else { &world.hub };
         if app == "gitjob" {
             // Before anything of the commit can have arrived.
             ensure!(victim.hostlet.signal(app, Signal::KILL) > 0, "no process {app}");
         }
-        wait_on(world, &world.members[1], (kinds::CONFIG_MAP, "default", &first), |map| {
-            map["data"]["round"] == *(round + 1).to_string()
-        })?;
+        wait_on(world, &world.members[1], (kinds::CONFIG_MAP, "default", &first), arrived)?;
         if app != "gitjob" {
             ensure!(victim.hostlet.signal(app, Signal::KILL) > 0, "no process {app}");
         }
@@ -56,9 +57,7 @@ pub(crate) fn killed_processes_change_nothing(world: &mut World) -> Result<()> {
         for member in &world.members {
             for index in 0..PATHS {
                 let key = (kinds::CONFIG_MAP, "default", &*format!("kill-{index}"));
-                wait_on(world, member, key, |map| {
-                    map["data"]["round"] == *(round + 1).to_string()
-                })?;
+                wait_on(world, member, key, arrived)?;
             }
         }
     }
