@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use minijinja::value::{Object, ObjectRepr};
 use minijinja::{AutoEscape, Environment, Value};
@@ -19,6 +19,7 @@ use crate::host::Host;
 use crate::lex::Delimiters;
 use crate::lower::{Op, Program, configure, lower};
 use crate::parse::parse;
+use crate::plain::PlainTemplates;
 use crate::print::quote;
 use crate::value::{GoObject, Kind, as_dict, as_list, as_native, is_true, kind_of};
 
@@ -68,6 +69,7 @@ struct Shared {
     registry: Arc<Registry>,
     options: Options,
     programs: Programs,
+    plain: OnceLock<PlainTemplates>,
 }
 
 /// Templates by name; a `tpl` text adds a layer of its own on top of those around it.
@@ -151,7 +153,8 @@ impl TemplateSet {
     /// # Errors
     /// None in practice; the engine's configuration is fixed.
     pub fn new(registry: Arc<Registry>, options: Options) -> Result<Self, Error> {
-        let shared = Shared { registry, options, programs: Programs::new()? };
+        let programs = Programs::new()?;
+        let shared = Shared { registry, options, programs, plain: OnceLock::new() };
         Ok(Self { shared: Arc::new(shared), base: Arc::default() })
     }
 
@@ -173,10 +176,21 @@ impl TemplateSet {
         Ok(())
     }
 
+    /// Adds a plain minijinja template: no Go syntax, but the same data and functions. It can be
+    /// rendered and included like the others.
+    ///
+    /// # Errors
+    /// minijinja's words, with the line.
+    pub fn parse_plain(&mut self, name: &str, text: &str) -> Result<(), Error> {
+        let plain = || PlainTemplates::new(&self.shared.registry);
+        self.shared.plain.get_or_init(plain).add(name, text)
+    }
+
     /// Whether a template of that name exists.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
-        self.base.find(name).is_some()
+        let plain = self.shared.plain.get().is_some_and(|plain| plain.contains(name));
+        plain || self.base.find(name).is_some()
     }
 
     /// Renders the template of that name.
@@ -266,6 +280,9 @@ impl Run {
         data: &Value,
     ) -> Result<String, Error> {
         let Some(found) = layer.find(name) else {
+            if let Some(plain) = self.shared.plain.get().filter(|plain| plain.contains(name)) {
+                return plain.render((self, layer), name, data);
+            }
             let name = quote(name);
             return Err(Error::new(
                 ErrorKind::Exec,
@@ -354,7 +371,7 @@ fn own_error(error: minijinja::Error) -> Error {
     engine_error(&error)
 }
 
-fn carry(error: Error) -> minijinja::Error {
+pub(crate) fn carry(error: Error) -> minijinja::Error {
     minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, "template failed")
         .with_source(error)
 }
@@ -562,8 +579,8 @@ pub(crate) const ANCHOR: &str = "\u{1}run";
 /// See [`ANCHOR`].
 #[derive(Debug)]
 pub(crate) struct Anchor {
-    run: Arc<Run>,
-    layer: Arc<Layer>,
+    pub run: Arc<Run>,
+    pub layer: Arc<Layer>,
 }
 
 impl Object for Anchor {}

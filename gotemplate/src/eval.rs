@@ -242,6 +242,9 @@ impl<'a> Eval<'a> {
             return Ok(value);
         }
         if object.entries().is_some() {
+            if has_args {
+                return Err(self.error(format_args!("{name} is not a method but has arguments")));
+            }
             return self.missing_key(object.type_name(), name);
         }
         let type_name = object.type_name();

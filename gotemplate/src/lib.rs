@@ -37,6 +37,7 @@ mod lex;
 mod literal;
 mod lower;
 mod parse;
+mod plain;
 pub mod print;
 pub mod printf;
 mod scope;

@@ -484,6 +484,22 @@ fn float_to_json(number: f64) -> Result<Json, FuncError> {
     })
 }
 
+/// A value that a `.j2` template wrote down, `{"a": [1]}`, as Go's maps and lists.
+pub(crate) fn adopt(value: &Value) -> Value {
+    if kind_of(value) != Kind::Foreign {
+        return value.clone();
+    }
+    let Ok(items) = value.try_iter() else { return value.clone() };
+    if value.kind() != ValueKind::Map {
+        return list(items.map(|item| adopt(&item)).collect());
+    }
+    let entry = |key: Value| {
+        let item = value.get_item(&key).unwrap_or_default();
+        (Arc::from(key.to_string()), adopt(&item))
+    };
+    dict(items.map(entry).collect())
+}
+
 // Maps and lists that a `.j2` template wrote down.
 fn foreign_to_json(value: &Value, depth: usize) -> Result<Json, FuncError> {
     let Ok(items) = value.try_iter() else { return Ok(Json::String(value.to_string())) };

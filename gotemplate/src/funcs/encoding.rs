@@ -39,12 +39,12 @@ pub(crate) fn register(r: &mut Registry) {
     });
     r.alias("mustToRawJson", "toRawJson");
     r.add("fromJson", &[Str], |_, a| {
-        let json: serde_json::Value = serde_json::from_str(a.str(0)).unwrap_or_default();
+        let json: serde_json::Value = goyaml::json::from_str(a.str(0)).unwrap_or_default();
         Ok(value::from_json_floats(&json))
     });
     r.add("mustFromJson", &[Str], |_, a| {
         let json: serde_json::Value =
-            serde_json::from_str(a.str(0)).map_err(|error| error.to_string())?;
+            goyaml::json::from_str(a.str(0)).map_err(|error| error.to_string())?;
         Ok(value::from_json_floats(&json))
     });
 }

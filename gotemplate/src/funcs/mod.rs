@@ -227,6 +227,10 @@ impl Registry {
         self.funcs.keys().map(|name| &**name)
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Arc<Func>)> {
+        self.funcs.iter().map(|(name, func)| (&**name, func))
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&Arc<Func>> {
         self.funcs.get(name)
     }

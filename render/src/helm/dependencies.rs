@@ -18,6 +18,17 @@ pub(crate) fn is_compatible(constraint: &str, version: &str) -> bool {
     }
 }
 
+/// Refuses a library chart: it only holds definitions for others.
+///
+/// # Errors
+/// [`Error::NotInstallable`].
+pub fn check_installable(chart: &Chart) -> Result<(), Error> {
+    match &*chart.metadata.kind {
+        "" | "application" => Ok(()),
+        kind => Err(Error::NotInstallable(kind.to_owned())),
+    }
+}
+
 /// Refuses a chart whose listed dependencies are not in `charts/`.
 ///
 /// # Errors

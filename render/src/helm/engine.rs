@@ -19,6 +19,9 @@ use super::hooks::{Document, Hook, sort_manifests};
 use super::schema::validate_schema;
 use super::values::{Values, coalesce_values};
 
+/// Templates whose names end so are plain minijinja templates.
+const PLAIN_SUFFIX: &str = ".j2";
+
 /// What templates see as `.Release`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Release {
@@ -104,7 +107,7 @@ pub fn render_chart(chart: &Chart, request: &ChartRequest<'_>) -> Result<Rendere
     let mut files = render_templates(&chart, values, request)?;
     let notes_path = format!("{}/templates/NOTES.txt", chart.name());
     let notes = files.get(&notes_path).cloned().unwrap_or_default();
-    files.retain(|path, _| !path.ends_with("NOTES.txt"));
+    files.retain(|path, _| !path.strip_suffix(PLAIN_SUFFIX).unwrap_or(path).ends_with("NOTES.txt"));
     let (documents, hooks) = sort_manifests(&files)?;
     let text = |data: &[u8]| String::from_utf8_lossy(data).into_owned();
     let crds = chart.crds().into_iter().map(|(path, file)| (path, text(&file.data))).collect();
@@ -179,7 +182,11 @@ fn render_templates(
         TemplateSet::new(registry(), options).map_err(|e| Error::Render(e.to_string()))?;
     for template in &templates {
         let text = String::from_utf8_lossy(template.text);
-        set.parse(&template.name, &text).map_err(|error| parse_error(&template.name, &error))?;
+        let parsed = match template.name.ends_with(PLAIN_SUFFIX) {
+            true => set.parse_plain(&template.name, &text),
+            false => set.parse(&template.name, &text),
+        };
+        parsed.map_err(|error| parse_error(&template.name, &error))?;
     }
     let rendering = set.start(request.scope);
     let mut files = BTreeMap::new();

@@ -53,6 +53,9 @@ pub enum Error {
     /// A library chart cannot be installed by itself.
     #[error("{0} charts are not installable")]
     NotInstallable(String),
+    /// `--show-only` names a template that printed nothing.
+    #[error("could not find template {0} in chart")]
+    NoSuchTemplate(String),
     /// A release name that Kubernetes would not take.
     #[error(
         "release name check failed: release name {0:?}: invalid release name, must match regex \
@@ -101,7 +104,7 @@ pub enum Error {
         cause: gotemplate::Error,
     },
     /// A rendered document is no YAML.
-    #[error("YAML parse error on {path}: error converting YAML to JSON: {cause}")]
+    #[error("YAML parse error on {path}: {cause}")]
     Manifest {
         /// The template it came from.
         path: String,

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 use super::error::Error;
+use super::glob::file_match;
 use super::metadata::scalar_text;
 
 /// One rendered document.
@@ -137,15 +138,19 @@ pub fn sort_manifests(
 
 fn decode(path: &str, text: &str) -> Result<Json, Error> {
     let wrong = |cause: String| Error::Manifest { path: path.to_owned(), cause };
-    let object = goyaml::from_str(text).map_err(|e| wrong(e.to_string()))?;
-    match &object {
-        Json::Object(_) | Json::Null => Ok(object),
-        _ => Err(wrong(
-            "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal into Go value \
-             of type util.SimpleHead"
-                .to_owned(),
-        )),
-    }
+    let object =
+        goyaml::from_str(text).map_err(|e| wrong(format!("error converting YAML to JSON: {e}")))?;
+    let found = match &object {
+        Json::Object(_) | Json::Null => return Ok(object),
+        Json::Array(_) => "array",
+        Json::String(_) => "string",
+        Json::Bool(_) => "bool",
+        Json::Number(_) => "number",
+    };
+    Err(wrong(format!(
+        "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {found} into Go \
+         value of type util.SimpleHead"
+    )))
 }
 
 /// The documents of a text: separated by lines that start with `---`, empty ones left out.
@@ -163,6 +168,34 @@ pub fn split_manifests(text: &str) -> impl Iterator<Item = &str> {
     }
     documents.push(&text[start..]);
     documents.into_iter().map(str::trim_start).filter(|document| !document.is_empty())
+}
+
+/// The documents of `helm template`'s output that come from certain templates, in the order of
+/// the patterns. A pattern is relative to the main chart, with `*` and `?` within a folder.
+///
+/// # Errors
+/// [`Error::NoSuchTemplate`] for a pattern that nothing matches.
+pub fn show_only(output: &str, patterns: &[String]) -> Result<String, Error> {
+    let source = |document: &str| -> Option<String> {
+        let line = document.lines().find_map(|line| line.split_once("# Source: "))?.1;
+        line.split_once('/').map(|(_, path)| path.to_owned())
+    };
+    let documents: Vec<(Option<String>, &str)> =
+        split_manifests(output).map(|document| (source(document), document)).collect();
+    let mut out = String::new();
+    for pattern in patterns {
+        let before = out.len();
+        for (path, document) in &documents {
+            let hit = path.as_deref().and_then(|path| file_match(pattern, path));
+            if hit == Some(true) {
+                out.push_str(&format!("---\n{document}\n"));
+            }
+        }
+        if out.len() == before {
+            return Err(Error::NoSuchTemplate(pattern.clone()));
+        }
+    }
+    Ok(out)
 }
 
 // `None`: a hook of an unknown kind is dropped, as in Helm.

@@ -36,10 +36,13 @@ impl IgnoreRules {
     #[must_use]
     pub fn ignores(&self, path: &str) -> bool {
         let folders = path.match_indices('/').map(|(at, _)| &path[..at]);
-        folders.into_iter().any(|folder| self.matches(folder, true)) || self.matches(path, false)
+        folders.into_iter().any(|folder| self.ignores_entry(folder, true))
+            || self.ignores_entry(path, false)
     }
 
-    fn matches(&self, path: &str, is_folder: bool) -> bool {
+    /// Whether a rule names this entry itself; for those who walk folders from the top.
+    #[must_use]
+    pub fn ignores_entry(&self, path: &str, is_folder: bool) -> bool {
         for rule in &self.0 {
             let hit = (is_folder || !rule.only_folders) && rule.matches(path);
             // As Helm has it: a negated rule ignores everything it does not match.

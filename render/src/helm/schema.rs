@@ -27,7 +27,7 @@ fn collect(chart: &Chart, values: &Values, text: &mut String) {
     if let Some(schema) = &chart.schema
         && let Err(violations) = validate_one(schema, values)
     {
-        text.push_str(&format!("{}:\n{violations}\n", chart.name()));
+        text.push_str(&format!("{}:\n{violations}", chart.name()));
     }
     for child in &chart.dependencies {
         match values.get(child.name()) {

@@ -232,8 +232,8 @@ mod tests {
 
     #[test]
     fn documents_of_a_values_file_are_merged() {
-        let values = load_values("a: 1\nb: {x: p}\n---\nb: {y: q}\n").unwrap();
-        assert_eq!(Json::Object(values), json!({"a": 1.0, "b": {"x": "p", "y": "q"}}));
+        let values = load_values("a: 1\nb: {x: p}\n---\nb: {z: q}\n").unwrap();
+        assert_eq!(Json::Object(values), json!({"a": 1.0, "b": {"x": "p", "z": "q"}}));
     }
 
     #[test]

@@ -1,20 +1,12 @@
 //! `helm template`'s arguments, as far as the recorded cases use them.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use gotemplate::{Budget, FixedHost, MissingKey, Options, Scope, TemplateSet, Value};
 use render::helm::{
-    ArchiveLimits, Capabilities, ChartRequest, KubeVersion, Release, SetKind, Values,
-    check_dependencies, load_chart_archive, load_values, merge_maps, registry, render_chart,
-    set_values,
+    Capabilities, Chart, ChartRequest, Error, KubeVersion, Release, SetKind, Values,
+    check_dependencies, check_installable, registry, render_chart, set_values, show_only,
 };
-use serde_json::Value as Json;
-
-pub(crate) enum Outcome {
-    Printed(String),
-    Failed(String),
-}
 
 fn scope() -> Scope {
     // Any moment in the last years will do: no case depends on it but through `<random>` lines.
@@ -32,6 +24,8 @@ struct Arguments {
     no_hooks: bool,
     skip_tests: bool,
     is_upgrade: bool,
+    skip_schema: bool,
+    show_only: Vec<String>,
     values: Values,
 }
 
@@ -62,7 +56,9 @@ fn parse(args: &[&str], base: Values) -> Result<Arguments, String> {
                 let version = KubeVersion::parse(value()).map_err(|e| e.to_string())?;
                 parsed.kube_version = Some(version);
             }
-            "--api-versions" => parsed.api_versions.push(value().to_owned()),
+            "--api-versions" => parsed.api_versions.extend(value().split(',').map(str::to_owned)),
+            "--show-only" => parsed.show_only.push(value().to_owned()),
+            "--skip-schema-validation" => parsed.skip_schema = true,
             "--name-template" => parsed.names.insert(0, name_of(value())?),
             "--set" | "--set-string" | "--set-json" => {
                 value();
@@ -79,25 +75,15 @@ fn parse(args: &[&str], base: Values) -> Result<Arguments, String> {
     Ok(parsed)
 }
 
-pub(crate) fn run(folder: &Path, case: &Json) -> Outcome {
-    match template(folder, case) {
-        Ok(text) => Outcome::Printed(text),
-        Err(text) => Outcome::Failed(text),
-    }
-}
-
-fn template(folder: &Path, case: &Json) -> Result<String, String> {
-    let args: Vec<&str> =
-        case["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap()).collect();
-    let mut base = Values::new();
-    if let Some(file) = case["values"].as_str() {
-        let text = std::fs::read_to_string(folder.join(file)).unwrap();
-        base = merge_maps(base, load_values(&text)?);
-    }
-    let args = parse(&args, base)?;
-    let archive = std::fs::read(folder.join(case["chart"].as_str().unwrap())).unwrap();
-    let chart =
-        load_chart_archive(&archive, ArchiveLimits::default()).map_err(|e| e.to_string())?;
+/// What `helm template` prints, or what it says when it fails.
+pub(crate) fn template(
+    chart: Result<Chart, Error>,
+    args: &[&str],
+    base: Values,
+) -> Result<String, String> {
+    let args = parse(args, base)?;
+    let chart = chart.map_err(|e| e.to_string())?;
+    check_installable(&chart).map_err(|e| e.to_string())?;
     check_dependencies(&chart).map_err(|e| e.to_string())?;
     let release = Release {
         name: args.names.first().cloned().unwrap_or_default(),
@@ -110,9 +96,21 @@ fn template(folder: &Path, case: &Json) -> Result<String, String> {
         values: &args.values,
         release: &release,
         capabilities: &capabilities,
-        check_schema: true,
+        check_schema: !args.skip_schema,
         scope: &scope(),
     };
     let rendered = render_chart(&chart, &request).map_err(|e| e.to_string())?;
-    Ok(rendered.template_output(args.include_crds, !args.no_hooks, !args.skip_tests))
+    let text = rendered.template_output(args.include_crds, !args.no_hooks, !args.skip_tests);
+    if args.show_only.is_empty() {
+        return Ok(text);
+    }
+    show_only(&text, &args.show_only).map_err(|e| e.to_string())
+}
+
+/// The words of a recorded failure, without what only the command line adds.
+pub(crate) fn expected_error(stderr: &str) -> String {
+    let lines = stderr.lines().filter(|line| !line.starts_with("level="));
+    let text = lines.collect::<Vec<_>>().join("\n");
+    let text = text.strip_prefix("Error: ").unwrap_or(&text).to_owned();
+    text.replace("Use --debug flag to render out invalid YAML", "").trim().to_owned()
 }

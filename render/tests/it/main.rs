@@ -9,3 +9,4 @@
 mod bundles;
 mod command;
 mod corpus;
+mod golden;

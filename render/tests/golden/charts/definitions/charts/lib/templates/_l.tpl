@@ -1,0 +1,1 @@
+{{ define "name" }}lib{{ end }}{{ define "lib" }}lib{{ end }}

@@ -1,0 +1,1 @@
+{{ define "name" }}a{{ end }}{{ define "only" }} {{ end }}

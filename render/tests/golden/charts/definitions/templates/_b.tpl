@@ -1,0 +1,1 @@
+{{ define "name" }}b{{ end }}{{ define "only" }}filled{{ end }}

@@ -1,0 +1,1 @@
+{{ define "note" }}ignored{{ end }}
