@@ -7,9 +7,11 @@ pub mod apply;
 pub mod deploy;
 pub mod dir_tree;
 mod git_head;
+mod host;
 pub mod input;
 pub mod processes;
 pub mod target;
+pub mod template;
 pub mod ui;
 pub mod up;
 pub mod world;
@@ -53,6 +55,8 @@ pub enum Command {
     Target(target::TargetArgs),
     /// Render a bundle deployment
     Deploy(deploy::DeployArgs),
+    /// Render a chart as helm template does
+    Template(Box<template::TemplateArgs>),
     /// Run the hub: bundles, clusters, registration
     Controller(processes::ControllerArgs),
     /// Run the Git side: GitRepos to bundles, webhooks
@@ -96,6 +100,7 @@ async fn execute(command: Command, ui: &mut Ui) -> anyhow::Result<()> {
         Command::Apply(args) => apply::run(&args, ui),
         Command::Target(args) => target::run(&args, ui).await,
         Command::Deploy(args) => deploy::run(&args, ui),
+        Command::Template(args) => template::run(&args, ui),
         Command::Controller(args) => processes::run_controller(args).await,
         Command::Gitjob(args) => processes::run_gitjob(args).await,
         Command::Agent(args) => processes::run_agent(args).await,
