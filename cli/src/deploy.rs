@@ -79,7 +79,9 @@ fn pick_deployment(args: &DeployArgs, documents: &[Value]) -> anyhow::Result<Bun
     match found.as_slice() {
         [document] => decode(document),
         [] => bail!("failed to read bundledeployment resource from file"),
-        several => bail!("input holds {} BundleDeployments: choose one with --cluster", several.len()),
+        several => {
+            bail!("input holds {} BundleDeployments: choose one with --cluster", several.len())
+        }
     }
 }
 

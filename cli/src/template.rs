@@ -28,7 +28,7 @@ use crate::ui::Ui;
 ///
 ///   fleet template web ./charts/web -f values.yaml --set replicas=3
 #[derive(Debug, Default, Args)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, disable_version_flag = true)]
 pub struct TemplateArgs {
     /// Name of the release, then the chart; with --name-template or --generate-name the chart
     #[arg(value_name = "NAME] [CHART", required = true, num_args = 1..=2)]
@@ -303,7 +303,7 @@ mod tests {
         done.expect("it renders");
         assert_eq!(
             out,
-            "---\n# Source: web/templates/a.yaml\na: 3 rel\n---\n\
+            "---\n# Source: web/templates/a.yaml\na: 3 rel\n\n---\n\
              # Source: web/templates/b.yaml\nb: ns1\n"
         );
     }
