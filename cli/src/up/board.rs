@@ -160,7 +160,7 @@ fn table(picture: &Picture) -> Vec<String> {
         })
         .collect();
     let (ready, all) = picture.bundle_counts();
-    let filled = if all == 0 { 0 } else { ready * 20 / all };
+    let filled = (ready * 20).checked_div(all).unwrap_or(0);
     lines.push(format!(
         "  bundles  {}{} {ready}/{all}",
         "█".repeat(filled),

@@ -30,15 +30,6 @@ pub(super) async fn get(client: &Client, path: &str) -> anyhow::Result<Option<Va
     }
 }
 
-/// Deletes one object; it may be gone already.
-pub(super) async fn delete(client: &Client, path: &str) -> anyhow::Result<()> {
-    match send(client, "DELETE", path, "application/json", &Value::Null).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        Err(error) => Err(error).with_context(|| format!("deleting {path}")),
-    }
-}
-
 async fn send(
     client: &Client,
     method: &str,

@@ -96,6 +96,9 @@ fn check(folder: &Path, case: &Json) -> Result<(), String> {
     }
 }
 
+/// What became of each case: its kind, and what differed.
+type Verdicts = BTreeMap<String, (String, Result<(), String>)>;
+
 #[test]
 fn corpus_renders_as_helm_does() {
     let Some(folder) = corpus() else {
@@ -104,7 +107,7 @@ fn corpus_renders_as_helm_does() {
     };
     let manifest = std::fs::read_to_string(folder.join("manifest.json")).unwrap();
     let manifest: Json = serde_json::from_str(&manifest).unwrap();
-    let filter = std::env::var("FLEET_CORPUS_CASE").unwrap_or_default();
+    let filter = std::env::var_os("FLEET_CORPUS_CASE").unwrap_or_default().into_string().unwrap();
     let cases: Vec<&Json> = manifest["cases"]
         .as_array()
         .unwrap()
@@ -112,7 +115,7 @@ fn corpus_renders_as_helm_does() {
         .filter(|case| case["case"].as_str().unwrap().contains(&filter))
         .collect();
     let next = AtomicUsize::new(0);
-    let results: Mutex<BTreeMap<String, (String, Result<(), String>)>> = Mutex::default();
+    let results: Mutex<Verdicts> = Mutex::default();
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
             scope.spawn(|| {
