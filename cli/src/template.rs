@@ -99,8 +99,8 @@ pub struct TemplateArgs {
     #[arg(long, value_name = "URL", help_heading = "Chart")]
     pub repo: Option<String>,
     /// Version of the chart, or a constraint on it
-    #[arg(long, value_name = "VERSION", help_heading = "Chart")]
-    pub version: Option<String>,
+    #[arg(long = "version", value_name = "VERSION", help_heading = "Chart")]
+    pub chart_version: Option<String>,
 }
 
 /// What `helm template` adds to errors of a render.
@@ -196,7 +196,7 @@ fn merge_values(args: &TemplateArgs) -> anyhow::Result<Values> {
 }
 
 fn read_chart(args: &TemplateArgs, chart: &str) -> anyhow::Result<Chart> {
-    if args.repo.is_some() || chart.starts_with("oci://") {
+    if args.repo.is_some() || args.chart_version.is_some() || chart.starts_with("oci://") {
         bail!(
             "{chart}: charts from repositories and registries are not part of this build; \
              download the chart and name its folder or .tgz file"
