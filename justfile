@@ -20,6 +20,14 @@ e2e:
 bench:
     cargo xtask bench
 
+# `fleet template` beside `helm template`: times and memory on the chart corpus.
+bench-helm:
+    cargo xtask bench-helm
+
+# Figures of the embedded API server, beside the real one.
+bench-hub:
+    cargo xtask bench-hub
+
 # The long ones: kill matrix, outages, many seeds.
 nightly:
     cargo xtask nightly
@@ -27,3 +35,7 @@ nightly:
 # Regenerate charts/fleet-crd from the Rust types.
 crds:
     cargo xtask crds
+
+# Ten minutes of one fuzz target (nightly toolchain, cargo-fuzz): yaml, template, archive, values, patch.
+fuzz target:
+    cargo +nightly fuzz run {{target}} -- -max_total_time=600 -rss_limit_mb=2048 -timeout=10

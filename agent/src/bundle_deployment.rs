@@ -121,6 +121,9 @@ impl Reconciler {
             }
             Gate::Open | Gate::Waiting { .. } => {
                 self.memory.lock().waiting.remove(&name);
+                if self.is_deployed_here(&deployment) {
+                    return self.monitor(&deployment).await;
+                }
                 if !self.is_applied(&deployment) || !self.is_monitored(&deployment).await? {
                     if let Some(left) = self.memory.hold(&deployment) {
                         return Ok(NextWake::After(left));
@@ -137,6 +140,18 @@ impl Reconciler {
         let Some(status) = &deployment.status else { return false };
         let copied = status.downstream_resources_generation == spec.downstream_resources_generation;
         status.applied_deployment_id == spec.deployment_id && !status.release.is_empty() && copied
+    }
+
+    /// Whether this very spec was deployed by this process. The status in the cache may not show it yet: deploying
+    /// again would be in vain, and would leave a good release record pending if it failed half-way.
+    fn is_deployed_here(&self, deployment: &BundleDeployment) -> bool {
+        let state = self.memory.lock();
+        let monitored = state.monitored.get(&deployment.name_any());
+        monitored.is_some_and(|known| {
+            known.deployment_id == deployment.spec.deployment_id
+                && known.generation.is_some()
+                && known.generation == deployment.metadata.generation
+        })
     }
 
     /// Takes up watching a deployment again after a restart, from its release record.
@@ -222,8 +237,7 @@ impl Reconciler {
             EventType::Normal,
             "Deployed",
             &format!("deployed as {}", release.to_status(version)),
-        )
-        .await;
+        );
         if !is_settled {
             tokio::time::sleep(SETTLE).await;
             if let Some(monitored) = self.memory.lock().monitored.get_mut(&name) {
@@ -281,7 +295,7 @@ impl Reconciler {
             tracing::warn!(deployment = name, attempt = count, error = message, "not deployed");
         }
         self.report(deployment, &report).await?;
-        self.tell(deployment, EventType::Warning, "DeployFailed", &message).await;
+        self.tell(deployment, EventType::Warning, "DeployFailed", &message);
         self.memory.hold_until(&name, retry_delay(count));
         Ok(NextWake::After(retry_delay(count)))
     }
@@ -374,10 +388,10 @@ impl Reconciler {
         }
         if !repaired.is_empty() {
             tracing::info!(deployment = name, objects = repaired.join(", "), "drift corrected");
-            self.tell(deployment, EventType::Normal, "DriftCorrected", &repaired.join(", ")).await;
+            self.tell(deployment, EventType::Normal, "DriftCorrected", &repaired.join(", "));
         }
         if let Some(error) = error {
-            self.tell(deployment, EventType::Warning, "DriftNotCorrected", &error).await;
+            self.tell(deployment, EventType::Warning, "DriftNotCorrected", &error);
         }
         Ok(())
     }
@@ -394,7 +408,15 @@ impl Reconciler {
             })
             .flatten()
             .collect();
-        let releases = self.memory.releases_of(name);
+        let mut releases = self.memory.releases_of(name);
+        for release in &releases {
+            // A renamed bundle keeps its release: what follows it upgrades what is there.
+            if let Some(heir) = heir_of(release, &self.deployments.list()) {
+                tracing::info!(%release, deployment = name, heir, "release handed over");
+                self.memory.lock().owned.insert(release.clone(), heir);
+            }
+        }
+        releases.retain(|release| self.memory.is_owned_by(release, name));
         for release in &releases {
             uninstall(&self.deployer, release, name, &adopters).await?;
             self.memory.lock().owned.remove(release);
@@ -438,13 +460,17 @@ impl Reconciler {
     }
 
     /// Writes an Event about the deployment into the namespace of its release.
-    async fn tell(&self, deployment: &BundleDeployment, kind: EventType, reason: &str, note: &str) {
+    fn tell(&self, deployment: &BundleDeployment, kind: EventType, reason: &str, note: &str) {
         let mut about = BundleDeployment::default();
         about.metadata.name = deployment.metadata.name.clone();
         about.metadata.uid = deployment.metadata.uid.clone();
         about.metadata.namespace = Some(deployment.spec.options.release_namespace().to_owned());
-        let occurrence = Occurrence { kind, reason, action: "Deploy", note };
-        self.events.publish(&about, &occurrence).await;
+        let (events, reason, note) = (self.events.clone(), reason.to_owned(), note.to_owned());
+        // Nobody waits for an Event: the deployment goes on meanwhile.
+        tokio::spawn(async move {
+            let occurrence = Occurrence { kind, reason: &reason, action: "Deploy", note: &note };
+            events.publish(&about, &occurrence).await;
+        });
     }
 
     /// Asks for a pass soon after an object changed.
@@ -461,6 +487,12 @@ impl deploy::Error {
             other => Error::Deploy(other),
         }
     }
+}
+
+/// The deployment that will run under the name of a release whose own is gone.
+fn heir_of(release: &ReleaseName, deployments: &[Arc<BundleDeployment>]) -> Option<String> {
+    let heir = deployments.iter().find(|other| release_name(other) == *release)?;
+    Some(heir.name_any())
 }
 
 fn retry_delay(count: u32) -> Duration {
@@ -484,4 +516,24 @@ fn refused_state(object: &RefusedObject) -> ObjectState {
 
 fn to_json(status: &BundleDeploymentStatus) -> Value {
     serde_json::to_value(status).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_renamed_bundle_inherits_the_release_of_its_name() {
+        let named = |name: &str, release: &str| -> Arc<BundleDeployment> {
+            let options = serde_json::json!({"defaultNamespace": "shop",
+                "helm": {"releaseName": release}});
+            let value = serde_json::json!({"metadata": {"name": name},
+                "spec": {"options": options}});
+            Arc::new(serde_json::from_value(value).unwrap())
+        };
+        let deployments = [named("new-path", "shop"), named("other", "other")];
+        let release = release_name(&deployments[0]);
+        assert_eq!(heir_of(&release, &deployments).as_deref(), Some("new-path"));
+        assert_eq!(heir_of(&release, &deployments[1..]), None);
+    }
 }

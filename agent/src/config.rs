@@ -3,11 +3,13 @@
 //! Owns names and defaults of both. Must not know what the settings do. Start at [`AgentConfig::from_env`].
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bundle_format::api::labels::{AGENT_NAME, CONFIG_KEY, SYSTEM_NAMESPACE};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client};
+use runtime::client::{Connect, Network};
 use runtime::http_server::{BindAddress, ServeError};
 use runtime::lease::{LeaseError, LeaseTiming, go_duration};
 use runtime::{ApiError, Classify, ErrorClass};
@@ -77,6 +79,8 @@ pub struct AgentConfig {
     pub metrics_address: BindAddress,
     /// Where probes are answered.
     pub probe_address: BindAddress,
+    /// How the hub is reached.
+    pub connect: Arc<dyn Connect>,
 }
 
 impl AgentConfig {
@@ -110,6 +114,7 @@ impl AgentConfig {
             lease: Some(LeaseTiming::from_env("CATTLE_ELECTION")?),
             metrics_address: BindAddress::from_env("FLEET_AGENT_METRICS_BIND_ADDRESS", ":8080")?,
             probe_address: BindAddress::from_env("FLEET_AGENT_PROBE_BIND_ADDRESS", ":8081")?,
+            connect: Arc::new(Network),
         })
     }
 
@@ -125,6 +130,7 @@ impl AgentConfig {
             lease: None,
             metrics_address: BindAddress::Off,
             probe_address: BindAddress::Off,
+            connect: Arc::new(Network),
         }
     }
 }

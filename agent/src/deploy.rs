@@ -7,6 +7,7 @@ mod attempt;
 mod error;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bundle_format::api::BundleDeployment;
@@ -16,14 +17,18 @@ use bundle_format::api::options::BundleDeploymentOptions;
 use bundle_format::content::DeploymentId;
 use kube::ResourceExt;
 use render::Scopes;
+use render::helm::ChartCache;
 use runtime::chain;
 use serde_json::Value;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use self::attempt::Attempt;
 pub use self::error::{Error, refusal_words, server_words};
 use crate::content::Contents;
 use crate::live::discovery::{Kinds, Resource};
 use crate::live::member::{CallError, Member};
+use crate::live::recent::Recent;
 use crate::live::releases;
 use crate::plan::ObjectKey;
 use crate::release::{Release, ReleaseName};
@@ -40,11 +45,22 @@ pub struct Deployer {
     pub member: Member,
     /// Contents of bundles.
     pub contents: Contents,
+    /// Charts that were rendered before: other values do not parse them again.
+    pub charts: Arc<ChartCache>,
     /// Namespace of the agent; accounts to impersonate live in it.
     pub agent_namespace: String,
     /// Scope of the agent, empty for the only one in a cluster.
     pub scope: String,
+    /// Accounts that were looked for a moment ago.
+    pub accounts: Recent,
+    /// Namespaces that were there a moment ago.
+    pub namespaces: Recent,
+    /// Places for renders: they take a thread each, and more of them than cores only take memory.
+    pub renders: Semaphore,
 }
+
+/// Renders at the same time.
+pub const RENDERS_MAX: usize = 4;
 
 /// A version of a bundle that is in the cluster.
 #[derive(Debug)]
@@ -83,12 +99,18 @@ pub async fn deploy(deployer: &Deployer, deployment: &BundleDeployment) -> Resul
         async { Ok(deployer.member.discovery().kinds().await.map_err(CallError::from)?) },
     )?;
     let release = release_name(deployment);
-    let namespace_made = namespace::prepare(&account, &release.namespace, &spec.options).await?;
+    let namespace_made = deployer.prepare(&account, &release.namespace, &spec.options).await?;
     namespace::copy_downstream_resources(&deployer.hub, &account, deployment).await?;
     let history = releases::history(&account, &release).await?;
     let attempt = Attempt { deployer, deployment, account, release, history, kinds };
     let (rendered, values) = attempt.render(manifest, values, &id).await?;
-    attempt.install(rendered, values, namespace_made).await
+    let namespace = attempt.release.namespace.clone();
+    let installed = attempt.install(rendered, values, namespace_made).await;
+    if installed.is_err() {
+        // It may be gone, and that be the reason: the next try asks.
+        deployer.namespaces.forget(&namespace);
+    }
+    installed
 }
 
 /// Namespace and name of the release of a deployment.
@@ -117,14 +139,44 @@ impl Deployer {
             namespace: self.agent_namespace.clone(),
             name: name.to_owned(),
         };
-        match (self.member.get(&key).await?, named) {
-            (Some(_), _) => Ok(self.member.impersonating(&self.agent_namespace, name)),
-            (None, false) => Ok(self.member.clone()),
-            (None, true) => Err(Error::NoAccount {
+        let now = Instant::now();
+        let exists = match self.accounts.get(name, now) {
+            Some(exists) => exists,
+            None => {
+                let exists = self.member.get(&key).await?.is_some();
+                self.accounts.note(name, exists, now);
+                exists
+            }
+        };
+        match (exists, named) {
+            (true, _) => Ok(self.member.impersonating(&self.agent_namespace, name)),
+            (false, false) => Ok(self.member.clone()),
+            (false, true) => Err(Error::NoAccount {
                 namespace: self.agent_namespace.clone(),
                 name: name.to_owned(),
             }),
         }
+    }
+
+    /// Makes the namespace of a release usable; returns whether it was made. Asks for it once a second, unless
+    /// something is wanted of it.
+    async fn prepare(
+        &self,
+        account: &Member,
+        name: &str,
+        options: &BundleDeploymentOptions,
+    ) -> Result<bool, Error> {
+        let is_plain = options.namespace_labels.is_empty()
+            && options.namespace_annotations.is_empty()
+            && options.allowed_target_namespace_selector.is_none();
+        let now = Instant::now();
+        if is_plain && self.namespaces.get(name, now) == Some(true) {
+            return Ok(false);
+        }
+        let made = namespace::prepare(account, name, options).await?;
+        // One that has to be there already may be missing: that is told by what is written into it.
+        self.namespaces.note(name, options.create_namespace != Some(false), now);
+        Ok(made)
     }
 
     /// The label value on all objects of a deployment.

@@ -63,6 +63,7 @@ pub async fn run_heartbeat(
             }
         };
         tokio::select! {
+            biased;
             () = shutdown.cancelled() => {}
             () = sleep(delay) => {}
         }

@@ -27,6 +27,7 @@ use bundle_format::api::BundleDeployment;
 use bundle_format::api::labels::AGENT_NAME;
 use kube::Client;
 use kube::api::{ApiResource, DynamicObject, PartialObjectMeta};
+use runtime::backoff::Jitter;
 use runtime::cache::CacheBuilder;
 use runtime::control_loop::QueueConfig;
 use runtime::events::Events;
@@ -34,16 +35,17 @@ use runtime::http_server::ServeError;
 use runtime::lease::{LeaseConfig, lead};
 use runtime::metrics::{Health, Metrics};
 use runtime::{ApiError, Cache, Change, Classify, Clock, ErrorClass, Queue, chain};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::bundle_deployment::Reconciler;
 use crate::config::{AgentConfig, ClusterConfig};
 use crate::content::Contents;
-use crate::deploy::Deployer;
+use crate::deploy::{Deployer, RENDERS_MAX};
 use crate::heartbeat::{Pulse, run_heartbeat};
 use crate::live::member::Member;
+use crate::live::recent::Recent;
 use crate::live::releases::find_owned;
 use crate::live::watch::{OnChange, Watches};
 use crate::memory::Memory;
@@ -123,6 +125,7 @@ async fn run_leading(
 ) -> Result<(), Error> {
     while !term.is_cancelled() {
         let registered = tokio::select! {
+            biased;
             () = term.cancelled() => return Ok(()),
             identity = register_patiently(config, member) => identity?,
         };
@@ -232,8 +235,12 @@ fn build(config: &AgentConfig, identity: &Identity, client: &Client, clock: &Clo
             hub: identity.hub.clone(),
             member: Member::new(client.clone()),
             contents: Contents::new(identity.hub.clone()),
+            charts: Arc::default(),
             agent_namespace: config.namespace.clone(),
             scope: config.scope.clone(),
+            accounts: Recent::default(),
+            namespaces: Recent::default(),
+            renders: Semaphore::new(RENDERS_MAX),
         },
         deployments,
         queue,
@@ -281,6 +288,7 @@ fn subscribe(reconciler: &Arc<Reconciler>, member: &Client, stop: &CancellationT
         let _watch = cache;
         loop {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 () = changed.notified() => {}
             }
@@ -319,6 +327,7 @@ async fn collect(
     interval: Duration,
     stop: CancellationToken,
 ) {
+    let mut jitter = Jitter::from_entropy();
     loop {
         match find_owned(&reconciler.deployer.member, &namespace).await {
             Ok(found) => {
@@ -332,10 +341,11 @@ async fn collect(
             Err(error) => tracing::warn!(error = chain(&error), "releases not listed"),
         }
         // Agents of one fleet should not list in step.
-        let stretch = 1.0 + f64::from(std::process::id() % 100) / 100.0;
+        let pause = jitter.stretch(interval, 1.0);
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
-            () = sleep(interval.mul_f64(stretch)) => {}
+            () = sleep(pause) => {}
         }
     }
 }

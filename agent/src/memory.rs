@@ -91,6 +91,10 @@ impl Memory {
             .collect()
     }
 
+    pub(crate) fn is_owned_by(&self, release: &ReleaseName, name: &str) -> bool {
+        self.lock().owned.get(release).is_some_and(|owner| owner == name)
+    }
+
     /// Counts a failure of this very input; the first one is 1.
     pub(crate) fn count_failure(&self, deployment: &BundleDeployment) -> u32 {
         let mut state = self.lock();

@@ -15,8 +15,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
-use rand::TryRngCore;
-use runtime::client::{ClientError, ServerParts, from_kubeconfig_text, from_parts};
+use runtime::client::{ClientError, ServerParts, config_from_kubeconfig_text, config_from_parts};
 use runtime::events::{EventType, Events, Occurrence};
 use runtime::{ApiError, Classify, ErrorClass, chain};
 use serde_json::{Value, json};
@@ -234,7 +233,8 @@ async fn use_credential(secret: &Secret, config: &AgentConfig) -> Result<Identit
         text_of(secret, key).ok_or_else(|| Error::Credential { key, secret: origin.clone() })
     };
     let kubeconfig = key("kubeconfig")?;
-    let hub = from_kubeconfig_text(&kubeconfig, &format!("Secret {origin}"), USER_AGENT).await?;
+    let hub = config_from_kubeconfig_text(&kubeconfig, &format!("Secret {origin}")).await?;
+    let hub = config.connect.connect(hub, USER_AGENT)?;
     let identity = Identity {
         hub,
         deployment_namespace: key("deploymentNamespace")?,
@@ -288,7 +288,11 @@ impl Bootstrap {
         })
     }
 
-    fn client(&self, ca: &str, token: &str, namespace: &str) -> Result<Client, Error> {
+    fn client(&self, ca: &str, token: &str, config: &AgentConfig) -> Result<Client, Error> {
+        let namespace = &config.namespace;
+        let connect = |parts: &ServerParts<'_>| -> Result<Client, ClientError> {
+            config.connect.connect(config_from_parts(parts)?, USER_AGENT)
+        };
         let parts = |ca_pem| ServerParts {
             server: &self.server,
             ca_pem,
@@ -296,7 +300,7 @@ impl Bootstrap {
             namespace: &self.cluster_namespace,
         };
         // Made without the CA first, to tell which of the two is wrong.
-        let plain = from_parts(&parts(None), USER_AGENT);
+        let plain = connect(&parts(None));
         if ca.trim().is_empty() {
             return plain.map_err(|error| Error::BadServer {
                 namespace: namespace.to_owned(),
@@ -307,7 +311,7 @@ impl Bootstrap {
             ClientError::Parts { detail, .. } => detail.clone(),
             other => chain(other),
         };
-        from_parts(&parts(Some(ca.as_bytes())), USER_AGENT).map_err(|error| Error::BadCa {
+        connect(&parts(Some(ca.as_bytes()))).map_err(|error| Error::BadCa {
             namespace: namespace.to_owned(),
             server: self.server.clone(),
             reason: reason(&error),
@@ -323,8 +327,8 @@ async fn register_with(
     let cluster = ClusterConfig::fetch(member, &config.namespace).await?;
     let bootstrap = Bootstrap::read(secret, &config.namespace)?;
     let mode = cluster.agent_tls_mode.unwrap_or_default();
-    let ca = effective_ca(&bootstrap, mode, &config.namespace).await;
-    let hub = bootstrap.client(&ca, &bootstrap.token, &config.namespace)?;
+    let ca = effective_ca(&bootstrap, mode, config).await;
+    let hub = bootstrap.client(&ca, &bootstrap.token, config)?;
     let client_id = match cluster.client_id.as_str() {
         "" => cluster_uid(member).await?,
         id => id.to_owned(),
@@ -349,11 +353,11 @@ async fn register_with(
 }
 
 /// In mode `system-store` the configured CA is dropped when the system's will do.
-async fn effective_ca(bootstrap: &Bootstrap, mode: TlsMode, namespace: &str) -> String {
+async fn effective_ca(bootstrap: &Bootstrap, mode: TlsMode, config: &AgentConfig) -> String {
     if mode == TlsMode::Strict || bootstrap.ca.trim().is_empty() {
         return bootstrap.ca.clone();
     }
-    let Ok(client) = bootstrap.client("", "", namespace) else { return bootstrap.ca.clone() };
+    let Ok(client) = bootstrap.client("", "", config) else { return bootstrap.ca.clone() };
     match client.apiserver_version().await {
         // Any answer of the server came through TLS, refusals included.
         Ok(_) | Err(kube::Error::Api(_)) => String::new(),
@@ -443,7 +447,7 @@ async fn store_credential(
     };
     let (token, deployment_namespace) = (key("token")?, key("deploymentNamespace")?);
     let identity = Identity {
-        hub: bootstrap.client(ca, &token, &config.namespace)?,
+        hub: bootstrap.client(ca, &token, config)?,
         cluster_namespace: key("clusterNamespace")?,
         cluster_name: key("clusterName")?,
         deployment_namespace: deployment_namespace.clone(),
@@ -512,7 +516,7 @@ fn text_of(secret: &Secret, key: &str) -> Option<String> {
 
 fn random_text() -> Result<String, Error> {
     let mut bytes = [0_u8; 27];
-    rand::rngs::OsRng.try_fill_bytes(&mut bytes).map_err(|_| Error::Random)?;
+    runtime::world::fill_random(&mut bytes).map_err(|_| Error::Random)?;
     Ok(hex(&bytes))
 }
 
@@ -540,8 +544,8 @@ mod tests {
     async fn bad_ca_names_secret_key_and_remedy() {
         runtime::client::install_crypto_provider();
         let bootstrap = Bootstrap::read(&secret(&KEYS), "cattle-fleet-system").expect("complete");
-        let error =
-            bootstrap.client("bm90IGEgY2VydA==", "t", "cattle-fleet-system").err().expect("no PEM");
+        let config = AgentConfig::embedded("cattle-fleet-system");
+        let error = bootstrap.client("bm90IGEgY2VydA==", "t", &config).err().expect("no PEM");
         let text = chain(&error);
         for part in [
             "apiServerCA",
@@ -567,7 +571,8 @@ mod tests {
     async fn stored_kubeconfig_makes_a_client() {
         runtime::client::install_crypto_provider();
         let text = kubeconfig_text("https://hub.example:6443", "", "secret", "cluster-ns");
-        let client = from_kubeconfig_text(&text, "test", USER_AGENT).await.expect("usable");
+        let client =
+            runtime::client::from_kubeconfig_text(&text, "test", USER_AGENT).await.expect("usable");
         assert_eq!(client.default_namespace(), "cluster-ns");
     }
 }

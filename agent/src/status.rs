@@ -13,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::plan::ObjectKey;
 use crate::plan::health::Health;
+use crate::plan::unserved::unserved_options;
 
 /// Objects named in a status; more of them set `incompleteState`.
 const MAX_LISTED: usize = 10;
@@ -130,8 +131,26 @@ pub fn summarize_deployment(
             (*release).clone_into(&mut status.release);
         }
     }
+    say_unserved(&mut status, deployment, now);
     status.display = display(deployment, &status);
     status
+}
+
+/// Condition `NotServed` is there exactly while an option has no effect.
+fn say_unserved(status: &mut BundleDeploymentStatus, deployment: &BundleDeployment, now: &str) {
+    let unserved = unserved_options(&deployment.spec.options);
+    if unserved.is_empty() {
+        status.conditions.retain(|condition| condition.type_ != "NotServed");
+        return;
+    }
+    let fields: Vec<&str> = unserved.iter().map(|option| option.field).collect();
+    let instead: Vec<&str> = unserved.iter().map(|option| option.instead).collect();
+    let state = ConditionState {
+        status: Some(true),
+        reason: fields.join(","),
+        message: instead.join("; "),
+    };
+    set(status, "NotServed", &state, now);
 }
 
 fn applied(
@@ -432,5 +451,25 @@ mod tests {
         let status = summarize_deployment(&deployment(), &report, "t");
         assert_eq!(status.display.state, "ErrApplied");
         assert_eq!(ready_message(&status), "immutable");
+    }
+
+    #[test]
+    fn options_without_effect_are_named_while_they_are_set() {
+        let report = Report::Applied { release: "n/r:1", objects: &[], correction_error: None };
+        let mut deployment = deployment();
+        deployment.spec.options = serde_json::from_value(serde_json::json!({
+            "deleteNamespace": true, "helm": { "waitForJobs": true },
+        }))
+        .unwrap();
+        let first = summarize_deployment(&deployment, &report, "t1");
+        let said = find_condition(&first.conditions, "NotServed").unwrap();
+        assert_eq!(said.status, "True");
+        assert_eq!(said.reason, "waitForJobs,deleteNamespace");
+        assert_eq!(first.display.state, "Ready");
+        deployment.status = Some(first.clone());
+        assert_eq!(summarize_deployment(&deployment, &report, "t2"), first);
+        deployment.spec.options = Default::default();
+        let after = summarize_deployment(&deployment, &report, "t3");
+        assert_eq!(find_condition(&after.conditions, "NotServed"), None);
     }
 }

@@ -110,22 +110,40 @@ async fn delete_objects(
         let mut calls = Vec::new();
         for (key, uid) in chunk {
             let uid = Some(uid.as_str()).filter(|uid| !uid.is_empty());
-            calls.push(async move { (key.clone(), member.delete(key, uid).await) }.boxed());
+            calls.push(async move { (key.clone(), delete_object(member, key, uid).await) }.boxed());
         }
         let results: Vec<_> = stream::iter(calls).buffer_unordered(PARALLEL_CALLS).collect().await;
         for (key, result) in results {
             match result {
-                // Somebody made a new object of that name meanwhile: not ours.
-                Err(error) if error.code() == Some(409) => {}
                 Err(error) => {
                     tracing::warn!(%key, error = server_words(&error), "object not deleted");
                     refused.push(RefusedObject { key, error });
                 }
-                Ok(_) => {}
+                Ok(()) => {}
             }
         }
     }
     if refused.is_empty() { Ok(()) } else { Err(Error::Refused(refused)) }
+}
+
+/// Deletes an object if it is still the one with this uid.
+///
+/// A server answers 409 when somebody made a new object of that name, which is not ours, but also when it was
+/// merely too busy: only a look tells.
+async fn delete_object(
+    member: &Member,
+    key: &ObjectKey,
+    uid: Option<&str>,
+) -> Result<(), CallError> {
+    let error = match member.delete(key, uid).await {
+        Err(error) if error.code() == Some(409) => error,
+        result => return result.map(drop),
+    };
+    let live = member.get(key).await?;
+    let is_same = live.is_some_and(|live| {
+        uid.is_none() || live.pointer("/metadata/uid").and_then(Value::as_str) == uid
+    });
+    if is_same { Err(error) } else { Ok(()) }
 }
 
 /// Deletes what was copied from the hub for a bundle deployment.

@@ -139,6 +139,7 @@ fn render_deployment(
         capabilities: &Capabilities::new(KubeVersion::parse(&args.kube_version)?, &[]),
         scope: &Scope { host, budget: Arc::new(Budget::default()) },
         scopes: &NoScopes,
+        charts: None,
     };
     render_manifest(manifest, options, &request)
         .with_context(|| format!("rendering bundle deployment {name}"))

@@ -10,6 +10,7 @@ mod git_head;
 mod host;
 pub mod input;
 pub mod processes;
+pub mod remote_chart;
 pub mod target;
 pub mod template;
 pub mod ui;
@@ -49,6 +50,10 @@ pub struct Cli {
 pub enum Command {
     /// Start a hub and members on this machine and deploy a repository to them
     Up(up::UpArgs),
+    /// End the fleet that `fleet up` started
+    Down(up::down::DownArgs),
+    /// Run only the embedded API server
+    Hub(up::hub::HubArgs),
     /// Make bundles from folders, and print them
     Apply(Box<apply::ApplyArgs>),
     /// Print what a bundle becomes on each cluster that it matches
@@ -97,10 +102,12 @@ pub async fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>, ui: &m
 async fn execute(command: Command, ui: &mut Ui) -> anyhow::Result<()> {
     match command {
         Command::Up(args) => up::run(args, ui).await,
+        Command::Down(args) => up::down::run(&args, ui),
+        Command::Hub(args) => up::hub::run(args, ui).await,
         Command::Apply(args) => apply::run(&args, ui),
         Command::Target(args) => target::run(&args, ui).await,
         Command::Deploy(args) => deploy::run(&args, ui),
-        Command::Template(args) => template::run(&args, ui),
+        Command::Template(args) => template::run(&args, ui).await,
         Command::Controller(args) => processes::run_controller(args).await,
         Command::Gitjob(args) => processes::run_gitjob(args).await,
         Command::Agent(args) => processes::run_agent(args).await,

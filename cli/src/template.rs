@@ -19,14 +19,16 @@ use render::helm::{
 use crate::dir_tree::DirTree;
 use crate::host::LocalHost;
 use crate::input::read_text;
+use crate::remote_chart::{ChartSourceArgs, Located, locate_chart};
 use crate::ui::Ui;
 
 /// Render a chart as `helm template` does
 ///
-/// CHART is a folder or a .tgz file. Flags and output are those of helm 4.3; nothing is asked of
-/// any cluster.
+/// CHART is a folder, a .tgz file or its address, the name of a chart in the repository --repo, or
+/// oci://REGISTRY/NAME. Flags and output are those of helm 4.3; nothing is asked of any cluster.
 ///
 ///   fleet template web ./charts/web -f values.yaml --set replicas=3
+///   fleet template web podinfo --repo https://stefanprodan.github.io/podinfo --version 6.x
 #[derive(Debug, Default, Args)]
 #[command(verbatim_doc_comment, disable_version_flag = true)]
 pub struct TemplateArgs {
@@ -95,12 +97,9 @@ pub struct TemplateArgs {
     #[arg(short, long, value_name = "TEMPLATE", help_heading = "Output")]
     pub show_only: Vec<String>,
 
-    /// Repository that the chart is in
-    #[arg(long, value_name = "URL", help_heading = "Chart")]
-    pub repo: Option<String>,
-    /// Version of the chart, or a constraint on it
-    #[arg(long = "version", value_name = "VERSION", help_heading = "Chart")]
-    pub chart_version: Option<String>,
+    /// Charts that lie elsewhere.
+    #[command(flatten)]
+    pub source: ChartSourceArgs,
 }
 
 /// What `helm template` adds to errors of a render.
@@ -110,14 +109,15 @@ const HINT: &str = "\n\nUse --debug flag to render out invalid YAML";
 ///
 /// # Errors
 /// A chart or values that cannot be read, or a chart that does not render.
-pub fn run(args: &TemplateArgs, ui: &mut Ui) -> anyhow::Result<()> {
+pub async fn run(args: &TemplateArgs, ui: &mut Ui) -> anyhow::Result<()> {
     let kube_version = match &args.kube_version {
         Some(version) => KubeVersion::parse(version)?,
         None => KubeVersion::default(),
     };
     let (name, chart) = name_and_chart(args)?;
+    let located = locate_chart(&chart, &args.source).await?;
     let values = merge_values(args)?;
-    let chart = read_chart(args, &chart)?;
+    let chart = read_chart(located)?;
     check_installable(&chart)?;
     if chart.metadata.deprecated {
         ui.warn("this chart is deprecated");
@@ -134,17 +134,25 @@ pub fn run(args: &TemplateArgs, ui: &mut Ui) -> anyhow::Result<()> {
         release: &release,
         capabilities: &Capabilities::new(kube_version, &args.api_versions),
         check_schema: !args.skip_schema_validation,
+        keep_objects: false,
         scope: &scope(),
     };
     let rendered = render_chart(&chart, &request).map_err(|error| match error.is_render() {
         true => anyhow!("{error}{HINT}"),
         false => error.into(),
     })?;
-    let text = rendered.template_output(args.include_crds, !args.no_hooks, !args.skip_tests);
-    match args.show_only.is_empty() {
-        true => ui.out(&text),
-        false => ui.out(&show_only(&text, &args.show_only)?),
+    let (crds, hooks, tests) = (args.include_crds, !args.no_hooks, !args.skip_tests);
+    if !args.show_only.is_empty() {
+        let text = rendered.template_output(crds, hooks, tests);
+        return ui.out(&show_only(&text, &args.show_only)?);
     }
+    let mut done = Ok(());
+    rendered.write_template_output((crds, hooks, tests), |text| {
+        if done.is_ok() {
+            done = ui.out(text);
+        }
+    });
+    done
 }
 
 fn scope() -> Scope {
@@ -195,27 +203,22 @@ fn merge_values(args: &TemplateArgs) -> anyhow::Result<Values> {
     Ok(values)
 }
 
-fn read_chart(args: &TemplateArgs, chart: &str) -> anyhow::Result<Chart> {
-    if args.repo.is_some() || args.chart_version.is_some() || chart.starts_with("oci://") {
-        bail!(
-            "{chart}: charts from repositories and registries are not part of this build; \
-             download the chart and name its folder or .tgz file"
-        );
-    }
-    let path = Path::new(chart);
-    if !path.exists() {
-        bail!("path {chart:?} not found");
-    }
-    if path.is_dir() {
-        let files = read_folder(path)?;
-        return Ok(load_chart(without_ignored(files)?, ArchiveLimits::default())?);
-    }
+fn read_chart(located: Located) -> anyhow::Result<Chart> {
     let limits = ArchiveLimits::default();
+    let path = match located {
+        Located::Archive(bytes) => return Ok(load_chart_archive(&bytes, limits)?),
+        Located::Here(path) => path,
+    };
+    if path.is_dir() {
+        let files = read_folder(&path)?;
+        return Ok(load_chart(without_ignored(files)?, limits)?);
+    }
+    let chart = path.display();
     let size = path.metadata().with_context(|| format!("reading {chart}"))?.len();
     if size > limits.bytes {
         bail!("{chart}: has more than {} bytes (bound: chart bytes)", limits.bytes);
     }
-    let bytes = std::fs::read(path).with_context(|| format!("reading {chart}"))?;
+    let bytes = std::fs::read(&path).with_context(|| format!("reading {chart}"))?;
     if !bytes.starts_with(b"\x1f\x8b") {
         bail!("file '{chart}' does not appear to be a gzipped archive");
     }
@@ -291,7 +294,8 @@ mod tests {
         let cli = crate::Cli::try_parse_from(line).expect("arguments");
         let crate::Command::Template(args) = cli.command else { panic!("another command") };
         let (mut ui, captured) = Ui::captured();
-        let done = run(&args, &mut ui);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let done = runtime.expect("a runtime").block_on(run(&args, &mut ui));
         (done, captured.out())
     }
 
@@ -306,6 +310,67 @@ mod tests {
             "---\n# Source: web/templates/a.yaml\na: 3 rel\n\n---\n\
              # Source: web/templates/b.yaml\nb: ns1\n"
         );
+    }
+
+    /// A repository as `helm package` and `helm repo index` 4.3.1 made it.
+    const REPOSITORY: [(&str, &[u8]); 4] = [
+        ("index.yaml", include_bytes!("../tests/repository/index.yaml")),
+        ("web-1.2.0.tgz", include_bytes!("../tests/repository/web-1.2.0.tgz")),
+        ("web-1.3.0.tgz", include_bytes!("../tests/repository/web-1.3.0.tgz")),
+        ("web-2.0.0-rc.1.tgz", include_bytes!("../tests/repository/web-2.0.0-rc.1.tgz")),
+    ];
+
+    /// Serves the repository until the test ends, and says where.
+    fn serve_repository() -> String {
+        use std::io::{BufRead as _, BufReader, Write as _};
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let address = format!("http://{}", listener.local_addr().expect("its address"));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.expect("a connection");
+                let lines = BufReader::new(&stream).lines().map_while(Result::ok);
+                let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+                let name = head[0].split(' ').nth(1).unwrap_or_default().trim_start_matches('/');
+                let found = REPOSITORY.iter().find(|(known, _)| *known == name);
+                let (status, body) = found.map_or(("404 Not Found", &[][..]), |f| ("200 OK", f.1));
+                let length = body.len();
+                let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n");
+                let sent = stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes());
+                sent.and_then(|()| stream.write_all(body)).expect("an answer");
+            }
+        });
+        address
+    }
+
+    // What helm 4.3.1 printed for the same flags: the same chart, or a refusal.
+    #[test]
+    fn a_chart_comes_out_of_a_repository_in_the_version_that_helm_picks() {
+        runtime::client::install_crypto_provider();
+        let repo = serve_repository();
+        for (flags, version) in [
+            (&[][..], "1.3.0"),
+            (&["--devel"], "2.0.0-rc.1"),
+            (&["--version", "1.2.x"], "1.2.0"),
+            (&["--version", "2.0.0-rc.1"], "2.0.0-rc.1"),
+        ] {
+            let line = [&["rel", "web", "--repo", &repo, "--set", "replicas=3"], flags].concat();
+            let (done, out) = template(&line);
+            done.expect("it renders");
+            let wanted = format!(
+                "---\n# Source: web/templates/map.yaml\napiVersion: v1\nkind: ConfigMap\n\
+                 metadata: {{name: rel, namespace: default}}\n\
+                 data: {{version: \"{version}\", replicas: \"3\"}}\n"
+            );
+            assert_eq!(out, wanted, "{flags:?}");
+        }
+        for line in [&["rel", "web", "--version", "^2"], &["rel", "nope", "--devel", "--no-hooks"]]
+        {
+            let (done, out) = template(&[&line[..], &["--repo", &repo]].concat());
+            assert!(done.is_err() && out.is_empty(), "{line:?}");
+        }
+        let (done, out) = template(&["rel", &format!("{repo}/web-1.2.0.tgz")]);
+        done.expect("an address of an archive is a chart too");
+        assert!(out.contains("version: \"1.2.0\""), "{out}");
     }
 
     #[test]

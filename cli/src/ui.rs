@@ -18,7 +18,19 @@ pub struct Ui {
     err: Box<dyn Write + Send>,
     has_colors: bool,
     is_terminal: bool,
+    paints: bool,
     has_json_errors: bool,
+}
+
+/// What a part of the result looks like on a terminal.
+#[derive(Clone, Copy, Debug)]
+pub enum Paint {
+    /// Done, well.
+    Good,
+    /// Not done yet.
+    Waiting,
+    /// Less important.
+    Faint,
 }
 
 /// How structured results are written.
@@ -36,11 +48,14 @@ impl Ui {
     /// `NO_COLOR` is set.
     pub fn of_process() -> Self {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let is_dumb = std::env::var_os("TERM").is_none_or(|value| value == "dumb");
+        let is_terminal = io::stdout().is_terminal() && !is_dumb;
         Self {
             out: Box::new(io::BufWriter::new(io::stdout())),
             err: Box::new(io::stderr()),
             has_colors: io::stderr().is_terminal() && !no_color,
-            is_terminal: io::stdout().is_terminal() && !no_color,
+            is_terminal,
+            paints: is_terminal && !no_color,
             has_json_errors: std::env::var(JSON_OUTPUT_ENV).is_ok_and(|value| value == "true"),
         }
     }
@@ -53,14 +68,34 @@ impl Ui {
             err: Box::new(captured.err.clone()),
             has_colors: false,
             is_terminal: false,
+            paints: false,
             has_json_errors: false,
         };
         (ui, captured)
     }
 
+    /// [`Ui::captured`] that takes itself for a terminal.
+    pub fn captured_terminal(paints: bool) -> (Self, Captured) {
+        let (ui, captured) = Self::captured();
+        (Self { is_terminal: true, paints, ..ui }, captured)
+    }
+
     /// Whether the result goes to a terminal that a picture can be redrawn on.
     pub fn is_terminal(&self) -> bool {
         self.is_terminal
+    }
+
+    /// The text in the colour of `paint`, where the result goes to a terminal with colours.
+    pub fn painted(&self, paint: Paint, text: &str) -> String {
+        if !self.paints || text.is_empty() {
+            return text.to_owned();
+        }
+        let code = match paint {
+            Paint::Good => 32,
+            Paint::Waiting => 33,
+            Paint::Faint => 2,
+        };
+        format!("\u{1b}[{code}m{text}\u{1b}[0m")
     }
 
     /// Writes a part of the result, as it is.

@@ -16,17 +16,21 @@ use crate::error::Error;
 use crate::objects::ObjectName;
 use crate::stores::BY_CONTENT;
 
-/// A Content younger than this may belong to BundleDeployments that are being written.
+/// A Content that nobody has needed for less than this may belong to BundleDeployments that are being written.
 const GRACE: Duration = Duration::from_secs(60);
 /// The count follows that much later, so that a rollout to a thousand clusters writes it once.
-pub const COUNT_DELAY: Duration = Duration::from_secs(5);
+pub const COUNT_DELAY: Duration = Duration::from_secs(10);
 
 /// Counts the users of a Content and acts on the number.
 pub async fn reconcile_content(ctx: &Context, key: &ObjectKey) -> Result<NextWake, Error> {
-    let Some(content) = ctx.stores.contents.get(key) else { return Ok(NextWake::OnChange) };
+    if ctx.stores.contents.get(key).is_none() {
+        ctx.memory.forget_count(&key.name);
+        return Ok(NextWake::OnChange);
+    }
     let users = ctx.stores.deployments.by_index(BY_CONTENT, &key.name);
     let count = users.iter().filter(|user| user.metadata.deletion_timestamp.is_none()).count();
     if count > 0 {
+        ctx.memory.note_needed(&key.name);
         return write_count(ctx, key, count).await;
     }
     if ctx
@@ -36,15 +40,14 @@ pub async fn reconcile_content(ctx: &Context, key: &ObjectKey) -> Result<NextWak
         .iter()
         .any(|known| known.bundle.metadata.deletion_timestamp.is_none())
     {
+        ctx.memory.note_needed(&key.name);
         return write_count(ctx, key, 0).await;
     }
-    let created = content.metadata.creation_timestamp.as_ref().map(|time| time.0);
-    let settled = ctx.memory.was_referenced(&key.name)
-        || created.is_none_or(|time| {
-            ctx.now().duration_since(time) > GRACE.try_into().unwrap_or_default()
-        });
-    if !settled {
-        return Ok(NextWake::After(GRACE));
+    if !ctx.memory.was_referenced(&key.name) {
+        let left = GRACE.saturating_sub(ctx.memory.unneeded_for(&key.name));
+        if !left.is_zero() {
+            return Ok(NextWake::After(left));
+        }
     }
     tracing::info!(content = key.name, "content deleted: nobody needs it");
     ctx.memory.forget_count(&key.name);

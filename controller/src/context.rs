@@ -4,18 +4,21 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::Client;
 use runtime::clock::time_text;
 use runtime::control_loop::QueueConfig;
 use runtime::events::Events;
+use runtime::pace::Pace;
 use runtime::{ObjectKey, Queue};
 
 use crate::bundle::memory::Memory;
 use crate::config::{ApiServer, ControllerConfig, HubConfig};
 use crate::objects::Objects;
-use crate::stores::Stores;
+use crate::stores::{BY_REPO, Stores};
+use crate::unserved::UnservedObject;
 
 /// One queue per kind of work.
 #[derive(Clone)]
@@ -36,6 +39,8 @@ pub struct Queues {
     pub registrations: Queue<ObjectKey>,
     /// Things that may have lost their owner.
     pub orphans: Queue<Orphan>,
+    /// Objects of kinds that are not served.
+    pub unserved: Queue<UnservedObject>,
     /// What every hub has, whatever its users do.
     pub hub: Queue<()>,
 }
@@ -65,9 +70,48 @@ impl Queues {
             tokens: Queue::new("token", config(4)),
             registrations: Queue::new("registration", config(4)),
             orphans: Queue::new("orphan", config(4)),
+            unserved: Queue::new("unserved", config(2)),
             hub: Queue::new("hub", config(1)),
         }
     }
+}
+
+/// Delay of passes that add up many objects.
+const SUMMARY_DELAY: Duration = Duration::from_millis(250);
+/// All Clusters together write about this often: what a rollout to 200 of them costs is mostly their
+/// statuses, each of which says a little more than the one before.
+const WRITE_PER_CLUSTER: Duration = Duration::from_millis(20);
+const MIN_CLUSTER_WINDOW: Duration = Duration::from_secs(1);
+const MAX_CLUSTER_WINDOW: Duration = Duration::from_secs(10);
+/// What each deployment of a GitRepo adds to the time between two of its summaries: they list them.
+const REPO_WINDOW_PER_DEPLOYMENT: Duration = Duration::from_micros(500);
+const MIN_REPO_WINDOW: Duration = Duration::from_millis(500);
+const MAX_REPO_WINDOW: Duration = Duration::from_secs(5);
+
+/// How often summaries are written while what they sum up keeps changing.
+pub struct Paces {
+    /// Clusters.
+    pub clusters: Pace<ObjectKey>,
+    /// GitRepos.
+    pub git_repos: Pace<ObjectKey>,
+}
+
+impl Default for Paces {
+    fn default() -> Self {
+        Self { clusters: Pace::new(SUMMARY_DELAY), git_repos: Pace::new(SUMMARY_DELAY) }
+    }
+}
+
+/// Time between two statuses of one Cluster among `count`.
+fn cluster_window(count: usize) -> Duration {
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    WRITE_PER_CLUSTER.saturating_mul(count).clamp(MIN_CLUSTER_WINDOW, MAX_CLUSTER_WINDOW)
+}
+
+/// Time between two summaries of a GitRepo with `count` deployments.
+fn repo_window(count: usize) -> Duration {
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    REPO_WINDOW_PER_DEPLOYMENT.saturating_mul(count).clamp(MIN_REPO_WINDOW, MAX_REPO_WINDOW)
 }
 
 /// What every reconciler holds; shared.
@@ -80,6 +124,8 @@ pub struct Context {
     pub stores: Stores,
     /// Work to do.
     pub queues: Queues,
+    /// How often summaries are written.
+    pub paces: Paces,
     /// Events.
     pub events: Events,
     /// What is remembered of each Bundle between passes.
@@ -98,6 +144,7 @@ impl Context {
             objects: Objects::new(client.clone()),
             stores: Stores::start(&client, &config.system_namespace),
             queues: Queues::new(config.workers),
+            paces: Paces::default(),
             events,
             memory: Memory::default(),
             hub: RwLock::default(),
@@ -126,6 +173,19 @@ impl Context {
         self.hub_version.load(Ordering::Relaxed)
     }
 
+    /// Asks for a pass over a Cluster because something its status sums up changed.
+    pub fn wake_cluster_summary(&self, key: ObjectKey) {
+        let delay = self.paces.clusters.delay(&key, cluster_window(self.stores.clusters.len()));
+        self.queues.clusters.add_after(key, delay);
+    }
+
+    /// Asks for a pass over a GitRepo because something its status sums up changed.
+    pub fn wake_repo_summary(&self, key: ObjectKey) {
+        let count = self.stores.deployments.count_index(BY_REPO, &key.to_string());
+        let delay = self.paces.git_repos.delay(&key, repo_window(count));
+        self.queues.git_repos.add_after(key, delay);
+    }
+
     /// Where agents reach the hub.
     pub fn api_server(&self) -> ApiServer {
         self.hub().api_server(&self.config.api_server)
@@ -146,5 +206,21 @@ impl Context {
     /// The time as text.
     pub fn now_text(&self) -> String {
         time_text(self.now())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_there_is_to_sum_up_the_rarer_it_is_told() {
+        let seconds = |window: Duration| window.as_secs_f64();
+        for (clusters, window) in [(1, 1.0), (50, 1.0), (200, 4.0), (10_000, 10.0)] {
+            assert!((seconds(cluster_window(clusters)) - window).abs() < 1e-9, "{clusters}");
+        }
+        for (deployments, window) in [(2, 0.5), (2_000, 1.0), (1_000_000, 5.0)] {
+            assert!((seconds(repo_window(deployments)) - window).abs() < 1e-9, "{deployments}");
+        }
     }
 }

@@ -89,7 +89,9 @@ async fn write_status(ctx: &Context, repo: &GitRepo, after: &GitRepoStatus) -> R
     // gitjob writes conditions of the same list: neither may undo the other's.
     let version = repo.metadata.resource_version.as_deref();
     let write = StatusWrite { name: &name, resource_version: version, noise: &[] };
-    patch_status(&api, &write, &before, &after).await?;
+    if patch_status(&api, &write, &before, &after).await?.is_some() {
+        ctx.paces.git_repos.note_write(&ObjectKey::of_meta(&repo.metadata));
+    }
     Ok(())
 }
 

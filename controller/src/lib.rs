@@ -12,9 +12,11 @@ pub mod content_gc;
 pub mod context;
 pub mod error;
 pub mod git_repo;
+pub mod metrics;
 pub mod objects;
 pub mod registration;
 pub mod stores;
+pub mod unserved;
 mod wiring;
 
 use std::sync::Arc;
@@ -29,6 +31,7 @@ pub use bundle::{apply_rollout, observe_bundle};
 pub use config::{ControllerConfig, HubConfig};
 pub use context::Context;
 pub use error::Error;
+use metrics::StateMetrics;
 
 /// Runs the controller until `shutdown`: at once, or whenever it is the leader.
 ///
@@ -40,6 +43,8 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), runtime::http_server::ServeError> {
     let (metrics, health) = (Metrics::new(), Health::new());
+    let states = StateMetrics::default();
+    metrics.register(|registry| registry.register_collector(Box::new(states.clone())));
     runtime::metrics::serve(
         (&config.metrics_address, metrics),
         (&config.health_address, health.clone()),
@@ -47,7 +52,7 @@ pub async fn run(
     )
     .await?;
     let Some(timing) = config.lease else {
-        work(config, client, health, shutdown).await;
+        work(config, client, (health, states), shutdown).await;
         return Ok(());
     };
     let lease = LeaseConfig {
@@ -60,7 +65,7 @@ pub async fn run(
     // Standing by is a healthy state: the probe must not restart a process that waits its turn.
     health.set_ready(true);
     lead(client.clone(), lease, clock, shutdown, |term| {
-        work(config.clone(), client.clone(), health.clone(), term)
+        work(config.clone(), client.clone(), (health.clone(), states.clone()), term)
     })
     .await;
     Ok(())
@@ -77,15 +82,17 @@ fn lease_name(shard_id: &str) -> String {
 async fn work(
     config: ControllerConfig,
     client: Client,
-    health: Health,
+    (health, states): (Health, StateMetrics),
     shutdown: CancellationToken,
 ) {
     let ctx = Arc::new(Context::new(config, client));
     tokio::select! {
+        biased;
         () = ctx.stores.synced() => {}
         () = shutdown.cancelled() => return,
     }
     wiring::connect(&ctx);
+    states.observe(&ctx);
     health.set_ready(true);
     let queues = &ctx.queues;
     let stop = || shutdown.clone();
@@ -121,6 +128,10 @@ async fn work(
         queues.orphans.run(stop(), |orphan| {
             let ctx = Arc::clone(&ctx);
             async move { registration::orphans::reconcile_orphan(&ctx, &orphan).await }
+        }),
+        queues.unserved.run(stop(), |object| {
+            let ctx = Arc::clone(&ctx);
+            async move { unserved::reconcile_unserved(&ctx, &object).await }
         }),
         queues.hub.run(stop(), |()| {
             let ctx = Arc::clone(&ctx);

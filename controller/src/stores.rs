@@ -19,6 +19,8 @@ use runtime::cache::CacheBuilder;
 use runtime::{Cache, ObjectKey};
 use serde::{Deserialize, Deserializer};
 
+use crate::unserved::UnservedStores;
+
 /// Index of BundleDeployments by `<namespace>/<name>` of their Bundle.
 pub const BY_BUNDLE: &str = "bundle";
 /// Index of Bundles and BundleDeployments by `<namespace>/<name>` of their GitRepo.
@@ -113,6 +115,8 @@ pub struct Stores {
     pub deployment_values: Cache<PartialObjectMeta<Secret>>,
     /// Secrets that wait for an agent to fetch its credential, metadata only.
     pub credentials: Cache<PartialObjectMeta<Secret>>,
+    /// Objects of kinds that are not served. Nothing waits for them.
+    pub unserved: UnservedStores,
 }
 
 impl Stores {
@@ -148,6 +152,7 @@ impl Stores {
                 .fields(&format!("type={}", labels::AGENT_CREDENTIAL_TYPE))
                 .metadata_only()
                 .start(),
+            unserved: UnservedStores::start(client),
         }
     }
 

@@ -17,18 +17,12 @@ use runtime::{Change, ObjectKey};
 use crate::config::HubConfig;
 use crate::content_gc::COUNT_DELAY;
 use crate::context::{Context, Orphan};
-use crate::stores::{BY_REPO, KnownBundle, bundle_of, contents_of, repo_of};
+use crate::stores::{KnownBundle, bundle_of, contents_of, repo_of};
 
 /// Delay of a Bundle's pass after something it may depend on changed.
 const BUNDLE_DELAY: Duration = Duration::from_millis(50);
 /// Delay of a Bundle's pass after its deployments reported something.
 const REPORT_DELAY: Duration = Duration::from_millis(150);
-/// What each deployment of a GitRepo adds to the delay of its summary: many are summed up rarely.
-const REPO_DELAY_PER_DEPLOYMENT: Duration = Duration::from_micros(200);
-/// The most that many deployments add to the delay of a GitRepo's summary.
-const MAX_REPO_DELAY: Duration = Duration::from_secs(3);
-/// Delay of passes that add up many objects.
-const SUMMARY_DELAY: Duration = Duration::from_millis(250);
 /// Delay of a group's pass: it adds up whole clusters.
 const GROUP_DELAY: Duration = Duration::from_millis(500);
 
@@ -40,7 +34,17 @@ pub(crate) fn connect(ctx: &Arc<Context>) {
     connect_bundles(ctx);
     connect_deployments(ctx);
     connect_registration(ctx);
+    connect_unserved(ctx);
     ctx.queues.orphans.add(Orphan::Access);
+}
+
+fn connect_unserved(ctx: &Arc<Context>) {
+    let weak = Arc::downgrade(ctx);
+    ctx.stores.unserved.subscribe(move |object| {
+        if let Some(ctx) = weak.upgrade() {
+            ctx.queues.unserved.add(object);
+        }
+    });
 }
 
 fn connect_config(ctx: &Arc<Context>) {
@@ -76,7 +80,11 @@ fn connect_clusters(ctx: &Arc<Context>) {
     ctx.stores.clusters.subscribe(move |change| {
         let Some(ctx) = weak.upgrade() else { return };
         let namespace = change.key.namespace.as_str();
-        ctx.queues.clusters.add_after(change.key.clone(), own_delay(change));
+        match is_status_only(change) {
+            // Usually our own write, after which there is nothing to do.
+            true => ctx.wake_cluster_summary(change.key.clone()),
+            false => ctx.queues.clusters.add(change.key.clone()),
+        }
         for group in ctx.stores.groups.list_in(namespace) {
             ctx.queues.groups.add_after(ObjectKey::of_meta(&group.metadata), GROUP_DELAY);
         }
@@ -90,6 +98,7 @@ fn connect_clusters(ctx: &Arc<Context>) {
         }
         if change.is_deletion() {
             ctx.memory.forget_cluster(&change.key);
+            ctx.paces.clusters.forget(&change.key);
         }
         if let (Some(old), None) = (&change.old, &change.new)
             && let Some(home) = old.cluster_namespace()
@@ -109,12 +118,9 @@ fn connect_clusters(ctx: &Arc<Context>) {
     });
 }
 
-/// A pass after our own write of a status finds nothing to do: it can wait.
-fn own_delay(change: &Change<Cluster>) -> Duration {
-    match (&change.old, &change.new) {
-        (Some(old), Some(new)) if is_same_wish(&old.metadata, &new.metadata) => SUMMARY_DELAY,
-        _ => Duration::ZERO,
-    }
+fn is_status_only(change: &Change<Cluster>) -> bool {
+    matches!((&change.old, &change.new), (Some(old), Some(new))
+        if is_same_wish(&old.metadata, &new.metadata))
 }
 
 /// Whether two states of an object differ in nothing that a person or another process asked for.
@@ -156,6 +162,8 @@ fn connect_targeting(ctx: &Arc<Context>) {
         if let (Some(old), Some(new)) = (&change.old, &change.new)
             && is_same_wish(&old.metadata, &new.metadata)
         {
+            // As with Bundles: the last pass may not have known of our own write.
+            ctx.queues.groups.add_after(change.key.clone(), GROUP_DELAY);
             return;
         }
         ctx.queues.groups.add(change.key.clone());
@@ -190,6 +198,10 @@ fn connect_bundles(ctx: &Arc<Context>) {
         if !own_write {
             ctx.memory.mark_stale(&change.key);
             ctx.queues.bundles.add(change.key.clone());
+        } else {
+            // A pass that ran before this write of ours was seen compared with the status before
+            // it, and may have found nothing to say.
+            ctx.queues.bundles.add_after(change.key.clone(), REPORT_DELAY);
         }
         for known in [&change.old, &change.new].into_iter().flatten() {
             wake_repo_of_bundle(&ctx, known);
@@ -210,8 +222,15 @@ fn connect_bundles(ctx: &Arc<Context>) {
     });
     let weak = Arc::downgrade(ctx);
     ctx.stores.git_repos.subscribe(move |change| {
-        if let Some(ctx) = weak.upgrade() {
-            ctx.queues.git_repos.add_after(change.key.clone(), BUNDLE_DELAY);
+        let Some(ctx) = weak.upgrade() else { return };
+        if change.is_deletion() {
+            ctx.paces.git_repos.forget(&change.key);
+        }
+        match (&change.old, &change.new) {
+            (Some(old), Some(new)) if is_same_wish(&old.metadata, &new.metadata) => {
+                ctx.wake_repo_summary(change.key.clone());
+            }
+            _ => ctx.queues.git_repos.add_after(change.key.clone(), BUNDLE_DELAY),
         }
     });
     let weak = Arc::downgrade(ctx);
@@ -240,7 +259,7 @@ fn wake_repo_of_bundle(ctx: &Context, known: &KnownBundle) {
     let meta = &known.bundle.metadata;
     if let Some(repo) = crate::stores::label(meta, labels::REPO_NAME) {
         let namespace = meta.namespace.clone().unwrap_or_default();
-        ctx.queues.git_repos.add_after(ObjectKey::new(namespace, repo), SUMMARY_DELAY);
+        ctx.wake_repo_summary(ObjectKey::new(namespace, repo));
     }
 }
 
@@ -258,8 +277,7 @@ fn connect_deployments(ctx: &Arc<Context>) {
             wake_owners(&ctx, deployment, gone);
         }
         if let Some(cluster) = ctx.stores.cluster_of_namespace(&change.key.namespace) {
-            let key = ObjectKey::of_meta(&cluster.metadata);
-            ctx.queues.clusters.add_after(key, SUMMARY_DELAY);
+            ctx.wake_cluster_summary(ObjectKey::of_meta(&cluster.metadata));
         }
         wake_contents(&ctx, change);
     });
@@ -282,9 +300,7 @@ fn wake_owners(ctx: &Context, deployment: &BundleDeployment, gone: bool) {
         ctx.queues.bundles.add_after(bundle, delay);
     }
     if let Some(repo) = repo_of(&deployment.metadata) {
-        let count = ctx.stores.deployments.count_index(BY_REPO, &repo.to_string());
-        let more = REPO_DELAY_PER_DEPLOYMENT * u32::try_from(count).unwrap_or(u32::MAX);
-        ctx.queues.git_repos.add_after(repo, SUMMARY_DELAY + more.min(MAX_REPO_DELAY));
+        ctx.wake_repo_summary(repo);
     }
 }
 

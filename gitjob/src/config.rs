@@ -3,12 +3,14 @@
 //! Owns environment variables and defaults. Start at [`GitjobConfig::from_env`].
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use runtime::Clock;
 use runtime::http_server::{BindAddress, ServeError};
 use runtime::lease::{LeaseError, LeaseTiming};
 
+use crate::git::Source;
 use crate::git::fetch::FetchLimits;
 
 /// Settings of one process.
@@ -42,6 +44,8 @@ pub struct GitjobConfig {
     pub image_scans_enabled: bool,
     /// The time.
     pub clock: Clock,
+    /// Takes the place of all Git servers: simulations only, never set by the environment.
+    pub source: Option<Arc<dyn Source>>,
 }
 
 /// The flags of `fleet gitjob`.
@@ -107,6 +111,7 @@ impl Default for GitjobConfig {
             work_dir: std::env::temp_dir().join(format!("fleet-gitjob-{}", std::process::id())),
             image_scans_enabled: false,
             clock: Clock::system(),
+            source: None,
         }
     }
 }

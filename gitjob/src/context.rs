@@ -102,9 +102,10 @@ impl Context {
                 .metadata_only()
                 .shrink(shrink_secret)
                 .start(),
-            link: match config.allow_local_repositories {
-                true => Link::serving_local(Arc::clone(&fetcher), config.git_timeout),
-                false => Link::new(Arc::clone(&fetcher), config.git_timeout),
+            link: match (&config.source, config.allow_local_repositories) {
+                (Some(source), _) => Link::of_source(Arc::clone(&fetcher), Arc::clone(source)),
+                (None, true) => Link::serving_local(Arc::clone(&fetcher), config.git_timeout),
+                (None, false) => Link::new(Arc::clone(&fetcher), config.git_timeout),
             },
             store: GitStore::new(config.work_dir.join("git"), config.fetch)?,
             heads: Heads::default(),

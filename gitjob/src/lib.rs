@@ -5,7 +5,7 @@
 
 mod access;
 mod build;
-mod chart;
+pub mod chart;
 pub mod config;
 mod context;
 mod delete;
@@ -18,6 +18,7 @@ pub mod publish;
 mod reconcile;
 mod report;
 mod status;
+mod successors;
 mod unchanged;
 mod webhook;
 
@@ -118,6 +119,7 @@ async fn observe_git_timeout(client: &Client, namespace: &str) -> Option<std::ti
 /// One term of leadership.
 async fn work(ctx: Arc<Context>, term: CancellationToken) {
     tokio::select! {
+        biased;
         () = term.cancelled() => return,
         () = ctx.synced() => {}
     }

@@ -3,7 +3,7 @@
 //! Owns nothing that must survive a restart: everything here is found again or rebuilt. Start at
 //! [`RepoMemory`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bundle_format::api::GitRepoStatus;
@@ -98,6 +98,8 @@ pub(crate) struct RepoMemory {
     pub(crate) hint: Option<Hint>,
     /// Bundles written by this process.
     pub(crate) written: BTreeMap<String, Written>,
+    /// Bundles that were created while others wait to be deleted.
+    pub(crate) successors: BTreeSet<String>,
     /// Trust and credentials, with the versions they were read from.
     pub(crate) access: Option<(String, Access)>,
     /// What each path's bundles were made from.

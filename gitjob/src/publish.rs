@@ -37,6 +37,8 @@ pub struct PublishedBundle {
 pub struct Published {
     /// Written.
     pub written: Vec<PublishedBundle>,
+    /// Those of them that were not there before.
+    pub created: Vec<String>,
     /// Deleted.
     pub deleted: Vec<String>,
     /// Refused by the API: name and words.
@@ -54,7 +56,7 @@ pub struct Destination<'a> {
     pub commit: &'a str,
 }
 
-/// Writes and deletes what the plan says.
+/// Writes what the plan says; what it deletes is left to [`delete_bundles`].
 ///
 /// Idempotent, and safe to repeat when it was stopped half-way: the digest of a Bundle is written
 /// with the Bundle, so what was written is found unchanged next time.
@@ -67,19 +69,29 @@ pub async fn publish_bundles(
     for write in &plan.writes {
         writes.push(async move {
             let bundle = &wanted[write.index];
-            (bundle.name().to_owned(), write_bundle(to, bundle, write).await)
+            let name = bundle.name().to_owned();
+            (name, write.uid.is_none(), write_bundle(to, bundle, write).await)
         });
     }
     let results: Vec<_> =
         futures::stream::iter(writes).buffer_unordered(CONCURRENCY).collect().await;
     let mut published = Published::default();
-    for (name, result) in results {
+    for (name, is_new, result) in results {
         match result {
-            Ok(generation) => published.written.push(PublishedBundle { name, generation }),
+            Ok(generation) => {
+                published.created.extend(is_new.then(|| name.clone()));
+                published.written.push(PublishedBundle { name, generation });
+            }
             Err(error) => published.failures.push((name, error)),
         }
     }
-    // New Bundles first: a renamed path then finds its objects adopted before the old one goes.
+    published.written.sort_by(|a, b| a.name.cmp(&b.name));
+    published.failures.sort_by(|a, b| a.0.cmp(&b.0));
+    published
+}
+
+/// Deletes what the plan says.
+pub async fn delete_bundles(to: &Destination<'_>, plan: &PublishPlan, published: &mut Published) {
     let mut deletes = Vec::with_capacity(plan.deletes.len());
     for name in &plan.deletes {
         deletes.push(
@@ -94,9 +106,6 @@ pub async fn publish_bundles(
             Err(error) => published.failures.push((name, error)),
         }
     }
-    published.written.sort_by(|a, b| a.name.cmp(&b.name));
-    published.failures.sort_by(|a, b| a.0.cmp(&b.0));
-    published
 }
 
 /// Deletes one Bundle; one that is gone already is fine.

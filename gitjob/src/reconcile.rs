@@ -24,7 +24,7 @@ use crate::plan::poll::{HINT_RETRY, HINT_WINDOW, PollPlan, PollState, plan_poll}
 use crate::plan::restrict::restrict;
 use crate::publish::FIELD_MANAGER;
 use crate::report::{tell_failure, tell_look, tell_poisoned, tell_rejection};
-use crate::status::{Facts, next_status, noise};
+use crate::status::{Facts, next_status, noise, unserved_fields};
 
 /// A build that takes longer is told in the status; a shorter one costs one write, at its end.
 const TELL_AFTER: Duration = Duration::from_secs(5);
@@ -142,7 +142,11 @@ impl Pass<'_> {
             interval: spec.polling_period(),
             is_disabled: spec.disable_polling,
             age: memory.last_look.map(|at| at.elapsed()),
-            is_demanded: is_new_demand || memory.hint.as_ref().is_some_and(|hint| hint.is_open),
+            // A folder of this machine is watched: whoever woke us may have seen a commit, and
+            // looking costs nothing.
+            is_demanded: is_new_demand
+                || memory.hint.as_ref().is_some_and(|hint| hint.is_open)
+                || remote.local_folder().is_some(),
             has_commit: !known_commit.is_empty(),
         };
         let max_age = match (plan_poll(&state), &memory.head) {
@@ -289,6 +293,7 @@ impl Pass<'_> {
         let result = loop {
             let pause = if is_told { interval } else { TELL_AFTER };
             tokio::select! {
+                biased;
                 result = &mut work => break result,
                 () = tokio::time::sleep(pause) => {}
             }
@@ -361,6 +366,7 @@ impl Pass<'_> {
             is_polling: !self.repo.spec.disable_polling,
             built: memory.built,
             hint: memory.hint,
+            unserved: unserved_fields(&self.repo.spec),
             ..facts
         };
         let now = self.ctx.clock.now();

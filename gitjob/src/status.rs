@@ -5,7 +5,7 @@
 //! says when a GitRepo is ready. Start at [`next_status`].
 
 use bundle_format::api::{
-    Condition, ConditionState, GitRepoStatus, condition_is_true, set_condition,
+    Condition, ConditionState, GitRepoSpec, GitRepoStatus, condition_is_true, set_condition,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -35,6 +35,21 @@ pub(crate) struct Facts {
     pub(crate) built: Option<Built>,
     /// The last webhook.
     pub(crate) hint: Option<Hint>,
+    /// Fields of the spec that are set and have no effect.
+    pub(crate) unserved: Vec<&'static str>,
+}
+
+/// The fields of a spec that are set and have no effect, in a fixed order.
+#[must_use]
+pub(crate) fn unserved_fields(spec: &GitRepoSpec) -> Vec<&'static str> {
+    [
+        (spec.image_scan_interval.is_some(), "imageScanInterval"),
+        (spec.image_scan_commit.is_some(), "imageScanCommit"),
+        (!spec.oci_registry_secret.is_empty(), "ociRegistrySecret"),
+    ]
+    .into_iter()
+    .filter_map(|(is_set, field)| is_set.then_some(field))
+    .collect()
 }
 
 /// Top-level members that are no reason to write a status.
@@ -72,6 +87,7 @@ pub(crate) fn next_status(before: &GitRepoStatus, facts: &Facts, now: Timestamp)
     };
     say_progress(&mut say, facts, failure.as_deref());
     say_notices(&mut status.conditions, facts.built.as_ref(), &now_text);
+    say_unserved(&mut status.conditions, &facts.unserved, &now_text);
     say_ready(&mut status.conditions, facts, &news, failure, &now_text);
 
     if facts.has_looked {
@@ -173,6 +189,21 @@ fn say_notices(conditions: &mut Vec<Condition>, built: Option<&Built>, now: &str
             ConditionState { status: Some(true), reason: "Found".to_owned(), message: join(notes) };
         set_condition(conditions, kind, &state, now);
     }
+}
+
+/// Condition `NotServed` is there exactly while a field has no effect.
+fn say_unserved(conditions: &mut Vec<Condition>, fields: &[&str], now: &str) {
+    if fields.is_empty() {
+        conditions.retain(|condition| condition.type_ != "NotServed");
+        return;
+    }
+    let message = format!(
+        "no effect: {}; images are not scanned, and contents are kept in the API, not in an OCI \
+         registry",
+        fields.join(", ")
+    );
+    let state = ConditionState { status: Some(true), reason: fields.join(","), message };
+    set_condition(conditions, "NotServed", &state, now);
 }
 
 /// Live findings 1 and 2: not ready while git or the build failed, nor for a new commit before
@@ -300,5 +331,22 @@ mod tests {
         let joined = join(&texts);
         assert!(joined.len() < MESSAGE_BYTES_MAX + 20 && joined.ends_with(" more"), "{joined}");
         assert_eq!(join(&["ä".repeat(4000)]).len(), 4096);
+    }
+
+    #[test]
+    fn fields_without_effect_are_named_while_they_are_set() {
+        let spec = serde_json::json!({
+            "repo": "https://example.com/r", "imageScanInterval": "1m", "ociRegistrySecret": "s",
+        });
+        let spec: GitRepoSpec = serde_json::from_value(spec).unwrap();
+        let mut facts = facts(built(&[], 0));
+        facts.unserved = unserved_fields(&spec);
+        let said = next_status(&GitRepoStatus::default(), &facts, now());
+        let condition = find_condition(&said.conditions, "NotServed").unwrap();
+        assert_eq!(condition.reason, "imageScanInterval,ociRegistrySecret");
+        assert_eq!(condition.status, "True");
+        facts.unserved = unserved_fields(&GitRepoSpec::default());
+        let after = next_status(&said, &facts, now());
+        assert_eq!(find_condition(&after.conditions, "NotServed"), None);
     }
 }

@@ -13,7 +13,7 @@ use bundle_format::read::{
     read_bundles,
 };
 
-use crate::git::GitTree;
+use crate::git::CommitTree;
 
 /// Places outside of one path that are remembered; a path with more is always read.
 const OUTSIDE_MAX: usize = 200;
@@ -56,7 +56,11 @@ pub(crate) struct Reading {
 
 /// Reads the paths that changed since `memory`; all of them when paths overlap, hold patterns or
 /// claim one another's names.
-pub(crate) fn read_changed(tree: &GitTree, request: &ReadRequest, memory: &PathsMemory) -> Reading {
+pub(crate) fn read_changed(
+    tree: &dyn CommitTree,
+    request: &ReadRequest,
+    memory: &PathsMemory,
+) -> Reading {
     let Some(paths) = separate_paths(&request.folders) else { return read_all(tree, request) };
     let bare = ReadRequest { folders: Folders::default(), ..request.clone() };
     let is_same_request = memory.request == bare;
@@ -82,7 +86,7 @@ pub(crate) fn read_changed(tree: &GitTree, request: &ReadRequest, memory: &Paths
     }
 }
 
-fn read_all(tree: &GitTree, request: &ReadRequest) -> Reading {
+fn read_all(tree: &dyn CommitTree, request: &ReadRequest) -> Reading {
     Reading { outcome: read_bundles(tree, request), ..Reading::default() }
 }
 
@@ -114,7 +118,7 @@ fn separate_paths(folders: &Folders) -> Option<Vec<String>> {
 }
 
 impl PathMemory {
-    fn holds(&self, tree: &GitTree, path: &str) -> bool {
+    fn holds(&self, tree: &dyn CommitTree, path: &str) -> bool {
         tree.tree_hash(path).as_ref() == Some(&self.hash)
             && self.outside.iter().all(|(place, look)| match look {
                 Look::Hash(hash) => tree.tree_hash(place) == *hash,
@@ -124,7 +128,7 @@ impl PathMemory {
 }
 
 impl Reading {
-    fn read_path(&mut self, tree: &GitTree, request: &ReadRequest, path: String) {
+    fn read_path(&mut self, tree: &dyn CommitTree, request: &ReadRequest, path: String) {
         let request = ReadRequest { folders: Folders::Scan(vec![path.clone()]), ..request.clone() };
         let watched = WatchedTree { tree, path: &path, outside: RefCell::default() };
         let outcome = read_bundles(&watched, &request);
@@ -164,7 +168,7 @@ fn is_lasting(draft: &BundleDraft) -> bool {
 
 /// Notes every look outside of one path.
 struct WatchedTree<'a> {
-    tree: &'a GitTree,
+    tree: &'a dyn CommitTree,
     path: &'a str,
     outside: RefCell<BTreeMap<String, Look>>,
 }

@@ -30,7 +30,8 @@ pub(crate) struct Tree {
     pub name: Arc<str>,
     /// The name of the text it stands in; error messages show this one with line and column.
     pub parse_name: Arc<str>,
-    pub text: Arc<str>,
+    /// Where the lines of that text end: all that errors need of it.
+    pub line_ends: Arc<[Pos]>,
     pub body: Vec<Stmt>,
     pub slot_count: u32,
     /// Slots that hold elements of what a `range` runs over: Go only knows `interface {}` there.
@@ -42,10 +43,9 @@ pub(crate) struct Tree {
 impl Tree {
     /// `name:line:column` of a position, as Go counts: lines from 1, columns from 0.
     pub(crate) fn location(&self, pos: Pos) -> String {
-        let before = self.text.get(..pos as usize).unwrap_or(&self.text);
-        let line = 1 + before.bytes().filter(|b| *b == b'\n').count();
-        let column = before.rfind('\n').map_or(before.len(), |at| before.len() - at - 1);
-        format!("{}:{line}:{column}", self.parse_name)
+        let before = self.line_ends.partition_point(|end| *end < pos);
+        let start = before.checked_sub(1).map_or(0, |last| self.line_ends[last] + 1);
+        format!("{}:{}:{}", self.parse_name, before + 1, pos - start)
     }
 
     /// Whether there is nothing but space in it; such a definition never replaces another.
@@ -56,7 +56,7 @@ impl Tree {
 
 #[derive(Debug)]
 pub(crate) enum Stmt {
-    Text(Box<str>),
+    Text(Arc<str>),
     Action(Arc<Pipe>),
     If { pipe: Arc<Pipe>, body: Block },
     With { pipe: Arc<Pipe>, inner: Slot, body: Block },

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
+use minijinja::Value;
 use minijinja::value::{Object, ObjectRepr};
-use minijinja::{AutoEscape, Environment, Value};
 
 use crate::ast::{DOT, ROOT, Slot, Tree};
 use crate::budget::Budget;
@@ -17,11 +17,13 @@ use crate::eval::Eval;
 use crate::funcs::{Args, Cx, Registry};
 use crate::host::Host;
 use crate::lex::Delimiters;
-use crate::lower::{Op, Program, configure, lower};
+use crate::lower::Op;
 use crate::parse::parse;
+use crate::passes::range_items;
 use crate::plain::PlainTemplates;
 use crate::print::quote;
-use crate::value::{GoObject, Kind, as_dict, as_list, as_native, is_true, kind_of};
+use crate::programs::{Numbered, Parsed, Programs, engine_error, lock, program};
+use crate::value::{GoObject, as_list, as_native, is_true};
 
 /// What a map without the asked-for key gives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,68 +87,6 @@ impl Layer {
     }
 }
 
-/// A tree and its number in the [`Programs`] that compile it.
-#[derive(Clone, Debug)]
-struct Numbered {
-    tree: Arc<Tree>,
-    programs: Programs,
-    number: usize,
-}
-
-/// A minijinja environment that compiles trees when they are first used.
-#[derive(Clone)]
-struct Programs {
-    env: Arc<Environment<'static>>,
-    trees: Arc<Mutex<Vec<Arc<Tree>>>>,
-}
-
-impl fmt::Debug for Programs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Programs")
-    }
-}
-
-impl Programs {
-    fn new() -> Result<Self, Error> {
-        let trees: Arc<Mutex<Vec<Arc<Tree>>>> = Arc::default();
-        let mut env = Environment::empty();
-        configure(&mut env).map_err(|e| engine_error(&e))?;
-        env.set_debug(false);
-        env.set_auto_escape_callback(|_| AutoEscape::None);
-        env.set_recursion_limit(usize::MAX / 2);
-        env.set_formatter(|out, _, value| {
-            // Ops give back finished text.
-            out.write_str(value.as_str().unwrap_or_default()).map_err(minijinja::Error::from)
-        });
-        let source = trees.clone();
-        env.set_loader(move |name| {
-            let number: usize = name.parse().unwrap_or(usize::MAX);
-            let tree = lock(&source).get(number).cloned();
-            Ok(tree.map(|tree| program(&tree).source.clone()))
-        });
-        Ok(Self { env: Arc::new(env), trees })
-    }
-
-    fn add(&self, tree: Tree) -> Numbered {
-        let tree = Arc::new(tree);
-        let mut trees = lock(&self.trees);
-        trees.push(tree.clone());
-        Numbered { tree, programs: self.clone(), number: trees.len() - 1 }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn program(tree: &Tree) -> &Program {
-    tree.program.get_or_init(|| lower(tree))
-}
-
-fn engine_error(error: &minijinja::Error) -> Error {
-    Error::new(ErrorKind::Exec, format!("template engine: {error}"))
-}
-
 impl TemplateSet {
     /// An empty set.
     ///
@@ -164,16 +104,55 @@ impl TemplateSet {
     /// # Errors
     /// Go's words, with the line.
     pub fn parse(&mut self, name: &str, text: &str) -> Result<(), Error> {
-        let options = &self.shared.options;
-        let trees = parse(name, &Arc::from(text), &options.delimiters, &self.shared.registry)?;
-        // A render in flight keeps the layer it started with.
-        let mut layer = Layer { trees: self.base.trees.clone(), below: self.base.below.clone() };
-        if let Some(base) = Arc::get_mut(&mut self.base) {
-            layer.trees = std::mem::take(&mut base.trees);
-        }
-        add_trees(&mut layer, &self.shared.programs, trees, None);
-        self.base = Arc::new(layer);
+        let parsed = self.prepare(name, text)?;
+        self.add(&parsed);
         Ok(())
+    }
+
+    /// Parses a text without adding it. The result fits this set and its siblings.
+    ///
+    /// # Errors
+    /// Go's words, with the line.
+    pub fn prepare(&self, name: &str, text: &str) -> Result<Parsed, Error> {
+        let options = &self.shared.options;
+        let trees = parse(name, text, &options.delimiters, &self.shared.registry)?;
+        let programs = &self.shared.programs;
+        Ok(Parsed(trees.into_iter().map(|(name, tree)| (name, programs.add(tree))).collect()))
+    }
+
+    /// Adds what [`TemplateSet::prepare`] parsed, as [`TemplateSet::parse`] does.
+    pub fn add(&mut self, parsed: &Parsed) {
+        let add = |trees: &mut BTreeMap<Arc<str>, Numbered>| {
+            for (name, numbered) in parsed.0.iter() {
+                if !(numbered.tree.is_empty() && trees.contains_key(name)) {
+                    trees.insert(name.clone(), numbered.clone());
+                }
+            }
+        };
+        match Arc::get_mut(&mut self.base) {
+            Some(base) => add(&mut base.trees),
+            None => {
+                // A render in flight keeps the layer it started with.
+                let mut trees = self.base.trees.clone();
+                add(&mut trees);
+                self.base = Arc::new(Layer { trees, below: None });
+            }
+        }
+    }
+
+    /// An empty set that shares functions, options and compiled programs with this one: what was
+    /// prepared for one can be added to the other, and is compiled once. Plain templates are not
+    /// shared.
+    #[must_use]
+    pub fn sibling(&self) -> Self {
+        let Shared { registry, options, programs, .. } = &*self.shared;
+        let shared = Shared {
+            registry: registry.clone(),
+            options: options.clone(),
+            programs: programs.clone(),
+            plain: OnceLock::new(),
+        };
+        Self { shared: Arc::new(shared), base: Arc::default() }
     }
 
     /// Adds a plain minijinja template: no Go syntax, but the same data and functions. It can be
@@ -209,6 +188,7 @@ impl TemplateSet {
             host: scope.host.clone(),
             budget: scope.budget.clone(),
             texts: Mutex::default(),
+            patterns: Mutex::default(),
         };
         Rendering { run: Arc::new(run), base: self.base.clone() }
     }
@@ -253,6 +233,8 @@ pub(crate) struct Run {
     pub(crate) host: Arc<dyn Host>,
     pub(crate) budget: Arc<Budget>,
     texts: Mutex<Texts>,
+    /// Compiled regular expressions.
+    pub(crate) patterns: Mutex<BTreeMap<String, Arc<regex::Regex>>>,
 }
 
 /// The texts that `tpl` was given in this render: charts pass the same ones again and again.
@@ -337,8 +319,8 @@ impl Run {
         let tree = &numbered.tree;
         let program = program(tree);
         self.budget.take_output(program.text_bytes)?;
-        if program.is_text {
-            return Ok(program.source.clone());
+        if let Some(text) = &program.only_text {
+            return Ok(text.to_string());
         }
         let _open = self.budget.enter()?;
         let data = if data.is_none() { Value::UNDEFINED } else { data.clone() };
@@ -350,6 +332,7 @@ impl Run {
             layer: layer.clone(),
             tree: tree.clone(),
             slots: Mutex::new(slots),
+            typed: Mutex::default(),
         };
         let env = &numbered.programs.env;
         let template =
@@ -397,6 +380,7 @@ pub(crate) struct Frame {
     pub layer: Arc<Layer>,
     pub tree: Arc<Tree>,
     slots: Mutex<Vec<Value>>,
+    typed: Mutex<Vec<Slot>>,
 }
 
 impl Object for Frame {
@@ -443,11 +427,14 @@ impl Frame {
                 }
                 Ok(Value::from(truth))
             }
-            Op::Range(pipe) => {
-                let mut eval = Eval::new(self, pipe.dot, pipe.pos, &**pipe);
-                let value = eval.pipeline(pipe)?;
-                range_items(&value, pipe.decls.len() > 1).map_err(|text| eval.error(text))
+            Op::Range { pipe, inner } => self.range(pipe, *inner),
+            Op::RangeTest { pipe, inner } => {
+                let found = self.range(pipe, *inner)?;
+                let is_any = found.try_iter().is_ok_and(|mut items| items.next().is_some());
+                self.set(*inner, found);
+                Ok(Value::from(is_any))
             }
+            Op::Items(slot) => Ok(self.get(*slot)),
             Op::Bind { pipe, inner, text_bytes } => {
                 self.run.budget.take_steps(1)?;
                 self.run.budget.take_output(*text_bytes)?;
@@ -468,6 +455,37 @@ impl Frame {
             }
             Op::Text(text) => Ok(Value::from(text.clone())),
         }
+    }
+
+    fn range(&self, pipe: &crate::ast::Pipe, inner: Slot) -> Result<Value, Error> {
+        let mut eval = Eval::new(self, pipe.dot, pipe.pos, pipe);
+        let value = eval.pipeline(pipe)?;
+        self.note_typed(&value, pipe, inner);
+        range_items(&value, pipe.decls.len() > 1).map_err(|text| eval.error(text))
+    }
+
+    // Of the elements of a number or of a `[]int` Go knows the type; see [`Frame::is_typed`].
+    fn note_typed(&self, value: &Value, pipe: &crate::ast::Pipe, inner: Slot) {
+        let is_typed = match as_native(value) {
+            Some(native) => native.items().is_some(),
+            None => value.is_integer(),
+        };
+        let mut typed = lock(&self.typed);
+        if !is_typed && typed.is_empty() {
+            return;
+        }
+        let slots = [Some(inner), pipe.decls.last().and_then(|decl| decl.slot)];
+        for slot in slots.into_iter().flatten() {
+            typed.retain(|known| *known != slot);
+            if is_typed {
+                typed.push(slot);
+            }
+        }
+    }
+
+    /// Whether a slot holds elements whose type Go knows without looking at them.
+    pub(crate) fn is_typed(&self, slot: Slot) -> bool {
+        lock(&self.typed).contains(&slot)
     }
 
     fn printed(&self, value: Value) -> Result<Value, Error> {
@@ -505,55 +523,6 @@ impl Frame {
         };
         self.set(inner, element);
     }
-}
-
-// What a loop runs over: elements, or pairs of key and element.
-fn range_items(value: &Value, pairs: bool) -> Result<Value, String> {
-    let pair = |key: Value, element: Value| {
-        if pairs { Value::from(vec![key, element]) } else { element }
-    };
-    let items: Vec<Value> = match kind_of(value) {
-        Kind::Nil => Vec::new(),
-        Kind::List if !pairs => return Ok(value.clone()),
-        Kind::List => as_list(value)
-            .unwrap_or_default()
-            .iter()
-            .enumerate()
-            .map(|(index, element)| pair(crate::value::int(index as i64), element.clone()))
-            .collect(),
-        Kind::Map => as_dict(value)
-            .map(crate::value::Dict::snapshot)
-            .unwrap_or_default()
-            .into_iter()
-            .map(|(key, element)| pair(Value::from(key), element))
-            .collect(),
-        Kind::Bytes => value
-            .as_bytes()
-            .unwrap_or_default()
-            .iter()
-            .enumerate()
-            .map(|(index, byte)| {
-                pair(crate::value::int(index as i64), crate::value::int(i64::from(*byte)))
-            })
-            .collect(),
-        Kind::Int if pairs => {
-            let text = crate::print::to_text(value);
-            return Err(format!("can't use {text} to iterate over more than one variable"));
-        }
-        // Counted by the steps of its passes, so a huge number is no danger but for memory.
-        Kind::Int => {
-            let count = value.as_i64().unwrap_or(0).max(0);
-            return Ok(Value::make_iterable(move || (0..count).map(crate::value::int)));
-        }
-        _ => match as_native(value).and_then(GoObject::entries) {
-            Some(entries) => entries.into_iter().map(|(key, item)| pair(key, item)).collect(),
-            None => {
-                let text = crate::print::to_text(value);
-                return Err(format!("range can't iterate over {text}"));
-            }
-        },
-    };
-    Ok(Value::from(items))
 }
 
 /// A method called from a `.j2` template.

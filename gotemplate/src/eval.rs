@@ -13,7 +13,7 @@ use crate::engine::{Frame, MissingKey};
 use crate::error::{Error, ErrorKind, FuncError};
 use crate::funcs::builtin::call_error;
 use crate::funcs::{Args, Cx, Func, FuncResult, Param};
-use crate::int_width::is_wide;
+use crate::int_width::{Width, width};
 use crate::print::quote;
 use crate::value::{self, Kind, as_dict, as_native, is_true, kind_of, nil, type_name};
 
@@ -186,7 +186,9 @@ impl<'a> Eval<'a> {
             ExprKind::Var { slot, .. } => *slot,
             _ => None,
         };
-        index > 0 || slot.is_some_and(|slot| self.frame.tree.elements.contains(&slot))
+        let is_element =
+            |slot| self.frame.tree.elements.contains(&slot) && !self.frame.is_typed(slot);
+        index > 0 || slot.is_some_and(is_element)
     }
 
     #[expect(clippy::too_many_arguments, reason = "a field access is all of these at once")]
@@ -220,8 +222,10 @@ impl<'a> Eval<'a> {
             };
         }
         let Some(object) = as_native(receiver) else {
-            let type_name =
-                if self.is_interface(node) { "interface {}" } else { type_name(receiver) };
+            let type_name = match self.is_interface(node) {
+                true => "interface {}",
+                false => type_name(receiver),
+            };
             return Err(self.error(format_args!("can't evaluate field {name} in type {type_name}")));
         };
         if let Some(params) = object.method(name) {
@@ -247,7 +251,10 @@ impl<'a> Eval<'a> {
             }
             return self.missing_key(object.type_name(), name);
         }
-        let type_name = object.type_name();
+        let type_name = match object.items().is_some() && self.is_interface(node) {
+            true => "interface {}",
+            false => object.type_name(),
+        };
         Err(self.error(format_args!("can't evaluate field {name} in type {type_name}")))
     }
 
@@ -277,8 +284,13 @@ impl<'a> Eval<'a> {
             return self.and_or(func, args, last);
         }
         let values = self.arguments(&func.name, func.params, args, last)?;
-        if let ("call", Some(callee)) = (&*func.name, args.first()) {
-            let cause = call_error(&callee.to_string(), &values[0]);
+        if &*func.name == "call" {
+            let name = match args.first().map(|callee| &callee.kind) {
+                Some(ExprKind::Pipe(pipe)) => pipe.to_string(),
+                Some(_) => args[0].to_string(),
+                None => reflect_text(&values[0]),
+            };
+            let cause = call_error(&name, &values[0]);
             self.at = node;
             return Err(self.call_error(&func.name, cause));
         }
@@ -429,8 +441,8 @@ impl<'a> Eval<'a> {
             }
             Param::Str => value.as_str().is_some(),
             Param::Bool => kind_of(&value) == Kind::Bool,
-            Param::Int => value.is_integer() && !is_wide(&value),
-            Param::Int64 => value.is_integer() && is_wide(&value),
+            Param::Int => value.is_integer() && width(&value) == Width::Int,
+            Param::Int64 => value.is_integer() && width(&value) == Width::Int64,
             Param::Float => kind_of(&value) == Kind::Float,
             Param::Dict => {
                 as_dict(&value).is_some_and(|dict| dict.type_name() != "map[string]string")
@@ -444,6 +456,14 @@ impl<'a> Eval<'a> {
         let got = if value.is_none() { "interface {}" } else { type_name(&value) };
         let wanted = param.type_name();
         Err(self.error(format_args!("wrong type for value; expected {wanted}; got {got}")))
+    }
+}
+
+// How Go prints a `reflect.Value` that is no text.
+fn reflect_text(value: &Value) -> String {
+    match value.as_str() {
+        Some(text) => text.to_owned(),
+        None => format!("<{} Value>", type_name(value)),
     }
 }
 

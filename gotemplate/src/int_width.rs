@@ -1,16 +1,31 @@
-//! Tells Go's `int` from its `int64`, which minijinja keeps apart but does not show.
+//! Tells Go's `int`, `int64` and `uint8` apart, which minijinja keeps apart but does not show.
 //!
-//! Both behave as one kind of number everywhere; only `typeOf`, `kindOf` and error messages see
-//! the difference, so the slow way through a serializer does not matter. Start at [`is_wide`].
+//! All behave as one kind of number everywhere; only `typeOf`, `kindOf` and error messages see
+//! the difference, so the slow way through a serializer does not matter. Start at [`width`].
 
 use std::fmt;
 
 use minijinja::Value;
 use serde::ser::{Impossible, Serialize, Serializer};
 
-/// Whether an integer is stored in 128 bits, which is how this crate marks an `int64`.
-pub(crate) fn is_wide(value: &Value) -> bool {
-    matches!(value.serialize(Probe), Err(Answer::Wide))
+/// Go's integer types, as minijinja stores them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Width {
+    /// `int`: signed, 64 bits.
+    Int,
+    /// `int64`: 128 bits.
+    Int64,
+    /// `uint8`: unsigned, 64 bits.
+    Uint8,
+}
+
+/// The type of an integer.
+pub(crate) fn width(value: &Value) -> Width {
+    match value.serialize(Probe) {
+        Err(Answer::Wide) => Width::Int64,
+        Err(Answer::Unsigned) => Width::Uint8,
+        _ => Width::Int,
+    }
 }
 
 struct Probe;
@@ -18,6 +33,7 @@ struct Probe;
 #[derive(Debug)]
 enum Answer {
     Wide,
+    Unsigned,
     Other,
 }
 
@@ -58,6 +74,10 @@ impl Serializer for Probe {
         Err(Answer::Wide)
     }
 
+    fn serialize_u64(self, _: u64) -> Result<(), Answer> {
+        Err(Answer::Unsigned)
+    }
+
     other! {
         serialize_bool(bool) -> ();
         serialize_i8(i8) -> ();
@@ -67,7 +87,6 @@ impl Serializer for Probe {
         serialize_u8(u8) -> ();
         serialize_u16(u16) -> ();
         serialize_u32(u32) -> ();
-        serialize_u64(u64) -> ();
         serialize_f32(f32) -> ();
         serialize_f64(f64) -> ();
         serialize_char(char) -> ();

@@ -327,7 +327,8 @@ impl<'a> Lexer<'a> {
             },
             '$' if self.at_terminator() => self.emit(TokenKind::Variable),
             '$' => self.name(TokenKind::Variable),
-            '.' if !self.peek().is_some_and(|c| c.is_ascii_digit()) => {
+            // A point at the very end is a number to Go, and one that does not parse.
+            '.' if self.peek().is_some_and(|c| !c.is_ascii_digit()) => {
                 if self.at_terminator() {
                     self.emit(TokenKind::Dot)
                 } else {

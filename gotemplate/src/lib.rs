@@ -1,20 +1,6 @@
-//! The Go template language and sprig, on minijinja.
+#![doc = include_str!("../README.md")]
 //!
-//! ```
-//! use std::sync::Arc;
-//! use gotemplate::{Budget, Delimiters, FixedHost, Registry, Scope, Template, value};
-//!
-//! let template = Template::parse(
-//!     "greeting",
-//!     "Hello {{ .name | printf \"%q\" }}{{ range .list }} {{ . }}{{ end }}",
-//!     &Delimiters::default(),
-//!     &Registry::go(),
-//! )?;
-//! let data = value::from_json(&serde_json::json!({"name": "Ada", "list": [1, 2]}));
-//! let scope = Scope { host: Arc::new(FixedHost::default()), budget: Arc::new(Budget::default()) };
-//! assert_eq!(template.render(&data, &scope)?, "Hello \"Ada\" 1 2");
-//! # Ok::<(), gotemplate::Error>(())
-//! ```
+//! # Inside
 //!
 //! Owns the language: lexer, parser, tree, lowering to minijinja programs, values, `fmt`, the
 //! function registry, and Go's error texts. Knows nothing of Kubernetes, files or clocks: what
@@ -37,9 +23,11 @@ mod lex;
 mod literal;
 mod lower;
 mod parse;
+mod passes;
 mod plain;
 pub mod print;
 pub mod printf;
+mod programs;
 mod scope;
 pub mod value;
 
@@ -51,6 +39,7 @@ pub use error::{Error, ErrorKind, FuncError};
 pub use funcs::Registry;
 pub use host::{FixedHost, Host};
 pub use lex::Delimiters;
+pub use programs::Parsed;
 
 use std::sync::Arc;
 

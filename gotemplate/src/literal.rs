@@ -82,6 +82,9 @@ fn coded(text: &str, len: usize, radix: u32, is_byte: bool) -> Option<(Unit, &st
     Some((unit, &text[len..]))
 }
 
+/// 2^63, the first float that is no `int64`.
+const MAX_INT_FLOAT: f64 = 9_223_372_036_854_775_808.0;
+
 /// A number literal, or what is wrong with it.
 pub(crate) fn number(text: &str, kind: TokenKind) -> Result<Number, String> {
     match kind {
@@ -94,21 +97,22 @@ pub(crate) fn number(text: &str, kind: TokenKind) -> Result<Number, String> {
     }
     let looks_float = text.contains(['.', 'e', 'E', 'p', 'P']);
     let whole = parse_int(text);
-    let is_hex = text.trim_start_matches(['+', '-']).to_ascii_lowercase().starts_with("0x");
     let float = match whole {
         Some(whole) => Some(whole as f64),
         None => parse_float(text),
     };
-    if whole.is_none() && float.is_some() && !looks_float {
+    let Some(number) = float else { return Err(format!("illegal number syntax: {}", quote(text))) };
+    if whole.is_none() && !looks_float {
         return Err(format!("integer overflow: {}", quote(text)));
     }
-    let Some(number) = float else { return Err(format!("illegal number syntax: {}", quote(text))) };
     // A float that is whole serves where an integer is asked for.
-    let fits = number.fract() == 0.0 && number.abs() < 9.2e18;
+    let fits = number.fract() == 0.0 && (-MAX_INT_FLOAT..MAX_INT_FLOAT).contains(&number);
     let int_value = whole
         .and_then(|whole| i64::try_from(whole).ok())
         .or_else(|| (whole.is_none() && fits).then_some(number as i64));
-    let ideal = if looks_float && (!is_hex || text.contains(['p', 'P'])) {
+    // `-0xe1` is a float here: Go only looks for the prefix at the very start.
+    let is_hex_int = text.len() > 2 && text.starts_with(['0']) && text[1..].starts_with(['x', 'X']);
+    let ideal = if looks_float && !(is_hex_int && !text.contains(['p', 'P'])) {
         Some(Value::from(number))
     } else {
         int_value.map(int)
@@ -144,16 +148,17 @@ fn parse_int(text: &str) -> Option<i128> {
     };
     let lower = digits.to_ascii_lowercase();
     let (radix, body) = match lower.as_bytes() {
-        [b'0', b'x', ..] => (16, &lower[2..]),
-        [b'0', b'o', ..] => (8, &lower[2..]),
-        [b'0', b'b', ..] => (2, &lower[2..]),
+        [b'0', b'x', _, ..] => (16, &lower[2..]),
+        [b'0', b'o', _, ..] => (8, &lower[2..]),
+        [b'0', b'b', _, ..] => (2, &lower[2..]),
         [b'0', _, ..] => (8, &lower[1..]),
         _ => (10, &lower[..]),
     };
-    if body.starts_with('_') && radix == 10 || body.ends_with('_') || body.contains("__") {
+    let body = without_underscores(text, body)?;
+    if body.starts_with(['+', '-']) {
         return None;
     }
-    let number = u64::from_str_radix(&body.replace('_', ""), radix).ok()?;
+    let number = u64::from_str_radix(&body, radix).ok()?;
     let number = i128::from(number);
     if negative && number > i128::from(i64::MAX) + 1 {
         return None;
@@ -161,20 +166,85 @@ fn parse_int(text: &str) -> Option<i128> {
     Some(if negative { -number } else { number })
 }
 
-fn parse_float(text: &str) -> Option<f64> {
-    let text = text.replace('_', "");
-    let lower = text.to_ascii_lowercase();
-    let unsigned = lower.trim_start_matches(['+', '-']);
-    if let Some(hex) = unsigned.strip_prefix("0x") {
-        let (mantissa, exponent) = hex.split_once('p')?;
-        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let digits = u64::from_str_radix(&format!("{whole}{fraction}"), 16).ok()?;
-        let exponent: i32 = exponent.parse().ok()?;
-        let scale = 2f64.powi(exponent - 4 * fraction.len() as i32);
-        let value = digits as f64 * scale;
-        return Some(if lower.starts_with('-') { -value } else { value });
+// strconv's underscoreOK: they separate digits, or follow the base's prefix. `part` loses them.
+fn without_underscores(literal: &str, part: &str) -> Option<String> {
+    if !part.contains('_') {
+        return Some(part.to_owned());
     }
-    text.parse().ok().filter(|number: &f64| number.is_finite())
+    let lower = literal.trim_start_matches(['+', '-']).to_ascii_lowercase();
+    let is_hex = lower.starts_with("0x");
+    let has_prefix = is_hex || lower.starts_with("0b") || lower.starts_with("0o");
+    let body = if has_prefix { &lower[2..] } else { &lower[..] };
+    // The prefix counts as a digit.
+    let mut before = if has_prefix { '0' } else { '^' };
+    for c in body.chars() {
+        let kind = match c {
+            '0'..='9' => '0',
+            'a'..='f' if is_hex => '0',
+            '_' => '_',
+            _ => '!',
+        };
+        if kind == '_' && before != '0' || before == '_' && kind != '0' {
+            return None;
+        }
+        before = kind;
+    }
+    (before != '_').then(|| part.replace('_', ""))
+}
+
+// strconv.ParseFloat: decimal or hexadecimal.
+fn parse_float(literal: &str) -> Option<f64> {
+    let text = without_underscores(literal, literal)?;
+    let lower = text.to_ascii_lowercase();
+    let unsigned = lower.strip_prefix(['+', '-']).unwrap_or(&lower);
+    let Some(hex) = unsigned.strip_prefix("0x") else {
+        return text.parse().ok().filter(|number: &f64| number.is_finite());
+    };
+    let (mantissa, exponent) = hex.split_once('p')?;
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    // Beyond these no float reaches, whatever the digits of a literal's length.
+    let exponent = exponent.parse::<i64>().ok()?.clamp(-1_000_000, 1_000_000);
+    let value = hex_value(&digits, exponent - 4 * fraction.len() as i64)?;
+    Some(if lower.starts_with('-') { -value } else { value })
+}
+
+// Hexadecimal digits × 2^exponent, rounded once, to even. `None` overflows.
+fn hex_value(digits: &str, mut exponent: i64) -> Option<f64> {
+    let (mut mantissa, mut lost) = (0u64, false);
+    for digit in digits.bytes().filter_map(|b| char::from(b).to_digit(16)) {
+        if mantissa >> 59 == 0 {
+            mantissa = mantissa << 4 | u64::from(digit);
+        } else {
+            lost |= digit != 0;
+            exponent += 4;
+        }
+    }
+    if mantissa == 0 {
+        return Some(0.0);
+    }
+    let zeros = i64::from(mantissa.leading_zeros());
+    mantissa <<= zeros;
+    exponent -= zeros;
+    // The value is mantissa × 2^exponent with the top bit set; a float keeps 53 bits of it, fewer
+    // when it is subnormal.
+    let kept_bits = (exponent + 63 + 1_075).clamp(0, 53);
+    let cut = 64 - kept_bits;
+    let (kept, rest) = match cut {
+        64 => (0, u128::from(mantissa)),
+        cut => (mantissa >> cut, u128::from(mantissa & ((1 << cut) - 1))),
+    };
+    let half = 1u128 << (cut - 1);
+    let up = rest > half || rest == half && (lost || kept & 1 == 1);
+    let scaled = (kept + u64::from(up)) as f64;
+    let shift = exponent + cut;
+    // Two steps: 2^shift itself may be no float. Both are exact.
+    let first = (shift / 2) as i32;
+    let value = scaled * 2f64.powi(first) * 2f64.powi((shift - i64::from(first)) as i32);
+    value.is_finite().then_some(value)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 //! | `{{ if .a }}…{{ else if .b }}…{{ end }}` | `% if p(0) %…% elif p(1) %…% endif %` |
 //! | `{{ with .a }}…{{ end }}` | the same; op 0 sets the slot of the inner dot |
 //! | `{{ range .a }}…{{ end }}` | `% for i in p(0) %{ p(1,i) }…% endfor %`; op 1 sets the slots |
+//! | `{{ range .a }}…{{ else }}…{{ end }}` | `% if p(0) %% for i in p(1) %…% endfor %% else %…% endif %` |
 //! | `{{ template "x" . }}` | `{ p(0) }`, which renders the other program |
 //!
 //! Why pipelines are not lowered further: the type of a constant depends on the parameter it
@@ -37,7 +38,17 @@ pub(crate) enum Op {
         inner: Slot,
     },
     /// Gives back what to loop over.
-    Range(Arc<Pipe>),
+    Range {
+        pipe: Arc<Pipe>,
+        inner: Slot,
+    },
+    /// Keeps what to loop over in the slot of the inner dot; gives back whether there is anything.
+    RangeTest {
+        pipe: Arc<Pipe>,
+        inner: Slot,
+    },
+    /// Gives back what a [`Op::RangeTest`] kept.
+    Items(Slot),
     /// Sets the slots for one pass of a loop, whose fixed text is `text_bytes` long.
     Bind {
         pipe: Arc<Pipe>,
@@ -56,11 +67,14 @@ pub(crate) struct Program {
     pub ops: Vec<Op>,
     /// The length of the fixed text outside of loops.
     pub text_bytes: usize,
-    /// Set if the whole template is fixed text, which needs no engine.
-    pub is_text: bool,
+    /// Set if the whole template is one fixed text, which needs no engine.
+    pub only_text: Option<Arc<str>>,
 }
 
 const SPECIAL: [char; 2] = ['\u{1}', '\u{2}'];
+
+// Longer fixed texts become ops, which share the tree's text: the engine would copy them twice.
+const INLINE_BYTES: usize = 256;
 
 /// The syntax of lowered programs.
 pub(crate) fn configure(env: &mut Environment<'static>) -> Result<(), minijinja::Error> {
@@ -78,8 +92,13 @@ pub(crate) fn configure(env: &mut Environment<'static>) -> Result<(), minijinja:
 pub(crate) fn lower(tree: &Tree) -> Program {
     let mut lowering = Lowering { source: String::new(), ops: Vec::new(), text_bytes: 0 };
     lowering.list(&tree.body);
+    let only_text = match &tree.body[..] {
+        [] => Some("".into()),
+        [Stmt::Text(text)] => Some(text.clone()),
+        _ => None,
+    };
     Program {
-        is_text: lowering.ops.is_empty(),
+        only_text,
         source: lowering.source,
         ops: lowering.ops,
         text_bytes: lowering.text_bytes,
@@ -117,8 +136,8 @@ impl Lowering {
         match stmt {
             Stmt::Text(text) => {
                 self.text_bytes += text.len();
-                if text.contains(SPECIAL) {
-                    self.print(Op::Text(Arc::from(&**text)));
+                if text.len() > INLINE_BYTES || text.contains(SPECIAL) {
+                    self.print(Op::Text(text.clone()));
                 } else {
                     self.source.push_str(text);
                 }
@@ -158,8 +177,16 @@ impl Lowering {
         self.block("endif");
     }
 
+    // minijinja's own `else` of a loop also runs after a `break` in the first pass, Go's does not.
     fn range(&mut self, pipe: &Arc<Pipe>, inner: Slot, body: &Block) {
-        let items = self.call(Op::Range(pipe.clone()));
+        let items = match body.otherwise {
+            Some(_) => {
+                let test = self.call(Op::RangeTest { pipe: pipe.clone(), inner });
+                self.block(&format!("if {test}"));
+                self.call(Op::Items(inner))
+            }
+            None => self.call(Op::Range { pipe: pipe.clone(), inner }),
+        };
         self.block(&format!("for i in {items}"));
         self.ops.push(Op::Bind { pipe: pipe.clone(), inner, text_bytes: 0 });
         let bind = self.ops.len() - 1;
@@ -170,10 +197,11 @@ impl Lowering {
         if let Some(Op::Bind { text_bytes, .. }) = self.ops.get_mut(bind) {
             *text_bytes = inside;
         }
+        self.block("endfor");
         if let Some(otherwise) = &body.otherwise {
             self.block("else");
             self.list(otherwise);
+            self.block("endif");
         }
-        self.block("endfor");
     }
 }

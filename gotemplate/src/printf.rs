@@ -1,38 +1,24 @@
 //! Go's `printf`: every verb, flag, width and argument index for the types that templates have.
 //!
-//! Knows nothing of templates. Start at [`sprintf`].
+//! Owns reading a format; `verbs` writes each argument. Knows nothing of templates. Start at
+//! [`sprintf`].
+
+mod verbs;
 
 use std::fmt::Write as _;
 
 use minijinja::Value;
 
-use crate::print::{
-    format_exponent, format_general, is_print, quote, quote_with, special, to_text,
-};
-use crate::value::{Dict, Kind, as_dict, as_float, as_list, as_native, is_nil, kind_of, type_name};
+use crate::value::{Kind, kind_of};
+use verbs::{Flags, Printer};
 
 // Go refuses larger widths and precisions too ("tooLarge").
 const MAX_WIDTH: usize = 1_000_000;
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Flags {
-    plus: bool,
-    minus: bool,
-    sharp: bool,
-    space: bool,
-    zero: bool,
-    // %+v and %#v
-    plus_v: bool,
-    sharp_v: bool,
-    width: Option<usize>,
-    precision: Option<usize>,
-}
-
 /// Formats as Go's `fmt.Sprintf`, mistakes included: `%!d(string=x)`, `%!s(MISSING)`.
 #[must_use]
 pub fn sprintf(format: &str, args: &[Value]) -> String {
-    let mut printer =
-        Printer { out: String::with_capacity(format.len() + 16), flags: Flags::default() };
+    let mut printer = Printer::new(format.len() + 16);
     let mut scan = Scan { text: format, pos: 0, args, next_arg: 0, reordered: false, good: true };
     scan.run(&mut printer);
     printer.out
@@ -43,17 +29,18 @@ struct Scan<'a> {
     pos: usize,
     args: &'a [Value],
     next_arg: usize,
+    /// Whether any argument was chosen by `[n]`: then nothing is said about those left over.
     reordered: bool,
+    /// Whether the `[n]` of this directive were right so far.
     good: bool,
 }
 
-impl<'a> Scan<'a> {
+impl Scan<'_> {
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.pos).copied()
     }
 
     fn run(&mut self, printer: &mut Printer) {
-        let mut any_reordered = false;
         while self.pos < self.text.len() {
             let rest = &self.text[self.pos..];
             let literal = rest.find('%').unwrap_or(rest.len());
@@ -63,11 +50,9 @@ impl<'a> Scan<'a> {
                 break;
             }
             self.pos += 1;
-            self.reordered = false;
             self.directive(printer);
-            any_reordered |= self.reordered;
         }
-        if !any_reordered && self.next_arg < self.args.len() {
+        if !self.reordered && self.next_arg < self.args.len() {
             printer.extra(&self.args[self.next_arg..]);
         }
     }
@@ -76,50 +61,52 @@ impl<'a> Scan<'a> {
         self.good = true;
         printer.flags = Flags::default();
         self.flags(&mut printer.flags);
-        let mut after_index = self.index();
-        if self.peek() == Some(b'*') {
+        let after_index = self.index();
+        let mut after_index = self.width(printer, after_index);
+        if self.peek() == Some(b'.') && self.pos + 1 < self.text.len() {
             self.pos += 1;
-            match self.star() {
-                Some(width) => {
-                    printer.flags.minus |= width < 0;
-                    printer.flags.zero &= !printer.flags.minus;
-                    printer.flags.width = Some(width.unsigned_abs() as usize);
-                }
-                None => printer.out.push_str("%!(BADWIDTH)"),
-            }
-            after_index = false;
-        } else {
-            printer.flags.width = self.number();
-            if after_index && printer.flags.width.is_some() {
-                self.good = false;
-            }
-        }
-        if self.peek() == Some(b'.') {
-            self.pos += 1;
-            if after_index {
-                self.good = false;
-            }
+            self.good &= !after_index;
             after_index = self.index();
-            if self.peek() == Some(b'*') {
-                self.pos += 1;
-                match self.star() {
-                    Some(precision) => {
-                        printer.flags.precision = usize::try_from(precision).ok();
-                        if precision < 0 {
-                            printer.out.push_str("%!(BADPREC)");
-                        }
-                    }
-                    None => printer.out.push_str("%!(BADPREC)"),
-                }
-                after_index = false;
-            } else {
-                printer.flags.precision = Some(self.number().unwrap_or(0));
-            }
+            after_index = self.precision(printer, after_index);
         }
         if !after_index {
             self.index();
         }
         self.verb(printer);
+    }
+
+    // Whether an index still waits for its verb.
+    fn width(&mut self, printer: &mut Printer, after_index: bool) -> bool {
+        if self.peek() != Some(b'*') {
+            printer.flags.width = self.number();
+            self.good &= !(after_index && printer.flags.width.is_some());
+            return after_index;
+        }
+        self.pos += 1;
+        match self.star() {
+            Some(width) => {
+                if width < 0 {
+                    printer.flags.minus = true;
+                    printer.flags.zero = false;
+                }
+                printer.flags.width = usize::try_from(width.unsigned_abs()).ok();
+            }
+            None => printer.out.push_str("%!(BADWIDTH)"),
+        }
+        false
+    }
+
+    fn precision(&mut self, printer: &mut Printer, after_index: bool) -> bool {
+        if self.peek() != Some(b'*') {
+            printer.flags.precision = Some(self.number().unwrap_or(0));
+            return after_index;
+        }
+        self.pos += 1;
+        printer.flags.precision = self.star().and_then(|number| usize::try_from(number).ok());
+        if printer.flags.precision.is_none() {
+            printer.out.push_str("%!(BADPREC)");
+        }
+        false
     }
 
     fn flags(&mut self, flags: &mut Flags) {
@@ -134,42 +121,45 @@ impl<'a> Scan<'a> {
             }
             self.pos += 1;
         }
-        if flags.minus {
-            flags.zero = false;
-        }
     }
 
+    // A number that is far too large takes the rest of the format with it, as in Go.
     fn number(&mut self) -> Option<usize> {
-        let start = self.pos;
-        while self.peek().is_some_and(|b| b.is_ascii_digit()) {
+        let mut number = None;
+        while let Some(digit) = self.peek().filter(u8::is_ascii_digit) {
+            if number.is_some_and(|number| number > MAX_WIDTH) {
+                self.pos = self.text.len();
+                return None;
+            }
+            number = Some(number.unwrap_or(0) * 10 + usize::from(digit - b'0'));
             self.pos += 1;
         }
-        self.text[start..self.pos].parse().ok().filter(|n| *n <= MAX_WIDTH)
+        number
     }
 
-    // `[3]`: the next argument is the third.
+    // `[3]`: the next argument is the third. Whether there was a number in brackets.
     fn index(&mut self) -> bool {
         if self.peek() != Some(b'[') {
             return false;
         }
         self.reordered = true;
-        let Some(end) = self.text[self.pos..].find(']') else {
+        let rest = &self.text[self.pos..];
+        let Some(end) = rest.find(']').filter(|_| rest.len() >= 3) else {
             self.good = false;
             self.pos += 1;
             return false;
         };
-        let number = self.text[self.pos + 1..self.pos + end].parse::<usize>().ok();
+        let inner = &rest[1..end];
         self.pos += end + 1;
-        match number {
-            Some(number) if number >= 1 && number <= self.args.len() => {
-                self.next_arg = number - 1;
-                true
-            }
-            _ => {
-                self.good = false;
-                true
-            }
+        if inner.is_empty() || !inner.bytes().all(|byte| byte.is_ascii_digit()) {
+            self.good = false;
+            return false;
         }
+        match inner.parse::<usize>() {
+            Ok(number) if (1..=self.args.len()).contains(&number) => self.next_arg = number - 1,
+            _ => self.good = false,
+        }
+        true
     }
 
     fn star(&mut self) -> Option<i64> {
@@ -193,7 +183,7 @@ impl<'a> Scan<'a> {
             let _ = write!(printer.out, "%!{verb}(BADINDEX)");
         } else if let Some(arg) = self.args.get(self.next_arg) {
             self.next_arg += 1;
-            if verb == 'v' {
+            if matches!(verb, 'v' | 'w') {
                 printer.flags.sharp_v = std::mem::take(&mut printer.flags.sharp);
                 printer.flags.plus_v = std::mem::take(&mut printer.flags.plus);
             }
@@ -202,285 +192,6 @@ impl<'a> Scan<'a> {
             let _ = write!(printer.out, "%!{verb}(MISSING)");
         }
     }
-}
-
-struct Printer {
-    out: String,
-    flags: Flags,
-}
-
-impl Printer {
-    fn extra(&mut self, args: &[Value]) {
-        self.flags = Flags::default();
-        self.out.push_str("%!(EXTRA ");
-        for (index, arg) in args.iter().enumerate() {
-            if index > 0 {
-                self.out.push_str(", ");
-            }
-            if is_nil(arg) {
-                self.out.push_str("<nil>");
-            } else {
-                self.out.push_str(type_name(arg));
-                self.out.push('=');
-                self.arg(arg, 'v', 0);
-            }
-        }
-        self.out.push(')');
-    }
-
-    fn arg(&mut self, arg: &Value, verb: char, depth: usize) {
-        if verb == 'T' {
-            return self.pad(type_name(arg));
-        }
-        match kind_of(arg) {
-            Kind::Nil if depth > 0 && self.flags.sharp_v => self.out.push_str("interface {}(nil)"),
-            Kind::Nil if depth > 0 => self.out.push_str("<nil>"),
-            Kind::Nil if verb == 'v' => self.pad("<nil>"),
-            Kind::Nil => {
-                let _ = write!(self.out, "%!{verb}(<nil>)");
-            }
-            Kind::Bool if matches!(verb, 't' | 'v') => {
-                self.pad(if arg.is_true() { "true" } else { "false" });
-            }
-            Kind::Int => self.integer(arg, verb),
-            Kind::Float => self.float(arg, verb),
-            Kind::Str => self.string(arg, arg.as_str().unwrap_or_default(), verb),
-            Kind::Bytes if !matches!(verb, 'v' | 'd') => {
-                let text = String::from_utf8_lossy(arg.as_bytes().unwrap_or_default());
-                self.string(arg, &text, verb);
-            }
-            Kind::Bytes => self.bytes(arg.as_bytes().unwrap_or_default()),
-            Kind::List => self.list(arg, verb, depth),
-            Kind::Map => self.map(arg, verb, depth),
-            Kind::Native => {
-                let text = as_native(arg).map(|n| n.print()).unwrap_or_default();
-                let verb = if matches!(verb, 's' | 'x' | 'X' | 'q') { verb } else { 's' };
-                self.string(arg, &text, verb);
-            }
-            Kind::Foreign => self.pad(&to_text(arg)),
-            Kind::Bool => self.bad_verb(arg, verb),
-        }
-    }
-
-    fn bad_verb(&mut self, arg: &Value, verb: char) {
-        let _ = write!(self.out, "%!{verb}({}=", type_name(arg));
-        self.arg(arg, 'v', 0);
-        self.out.push(')');
-    }
-
-    fn pad(&mut self, text: &str) {
-        let missing = self.flags.width.unwrap_or(0).saturating_sub(text.chars().count());
-        let fill = if self.flags.zero { '0' } else { ' ' };
-        if self.flags.minus {
-            self.out.push_str(text);
-        }
-        self.out.extend(std::iter::repeat_n(fill, missing));
-        if !self.flags.minus {
-            self.out.push_str(text);
-        }
-    }
-
-    fn integer(&mut self, arg: &Value, verb: char) {
-        let number = arg.as_i64().unwrap_or_default();
-        let text = match verb {
-            'v' | 'd' => number.unsigned_abs().to_string(),
-            'b' => format!("{:b}", number.unsigned_abs()),
-            'o' | 'O' => format!("{:o}", number.unsigned_abs()),
-            'x' => format!("{:x}", number.unsigned_abs()),
-            'X' => format!("{:X}", number.unsigned_abs()),
-            'c' | 'q' | 'U' => return self.rune(number, verb),
-            _ => return self.bad_verb(arg, verb),
-        };
-        let sign = match number {
-            n if n < 0 => "-",
-            _ if self.flags.plus || self.flags.plus_v => "+",
-            _ if self.flags.space => " ",
-            _ => "",
-        };
-        if self.flags.precision == Some(0) && number == 0 {
-            self.flags.zero = false;
-            return self.pad("");
-        }
-        let zeros = match (self.flags.precision, self.flags.width) {
-            (Some(precision), _) => precision,
-            (None, Some(width)) if self.flags.zero => width.saturating_sub(sign.len()),
-            _ => 0,
-        };
-        let digits = format!("{text:0>zeros$}");
-        let prefix = match verb {
-            'O' => "0o",
-            'b' if self.flags.sharp => "0b",
-            'o' if self.flags.sharp && !digits.starts_with('0') => "0",
-            'x' if self.flags.sharp => "0x",
-            'X' if self.flags.sharp => "0X",
-            _ => "",
-        };
-        self.flags.zero = false;
-        self.pad(&format!("{sign}{prefix}{digits}"));
-    }
-
-    fn rune(&mut self, number: i64, verb: char) {
-        let c = u32::try_from(number).ok().and_then(char::from_u32).unwrap_or('\u{fffd}');
-        match verb {
-            'c' => self.pad(&c.to_string()),
-            'q' => self.pad(&quote_with(&c.to_string(), '\'', self.flags.plus)),
-            _ => {
-                let mut text = format!("U+{number:04X}");
-                if self.flags.sharp && is_print(c) {
-                    let _ = write!(text, " '{c}'");
-                }
-                self.flags.zero = false;
-                self.pad(&text);
-            }
-        }
-    }
-
-    fn float(&mut self, arg: &Value, verb: char) {
-        let number = as_float(arg).unwrap_or_default();
-        let precision = self.flags.precision;
-        let text = match verb {
-            _ if special(number).is_some() && "veEfFgGxXb".contains(verb) => {
-                special(number).unwrap_or_default().to_owned()
-            }
-            'v' | 'g' | 'G' => format_general(number, precision, verb == 'G'),
-            'e' | 'E' => format_exponent(number, Some(precision.unwrap_or(6)), verb == 'E'),
-            'f' | 'F' => format!("{number:.*}", precision.unwrap_or(6)),
-            'x' | 'X' => hex_float(number, verb == 'X'),
-            _ => return self.bad_verb(arg, verb),
-        };
-        let unsigned = text.trim_start_matches(['-', '+']);
-        let sign = match text.as_bytes().first() {
-            Some(b'-') => "-",
-            _ if self.flags.plus || self.flags.plus_v => "+",
-            _ if self.flags.space => " ",
-            Some(b'+') => "+",
-            _ => "",
-        };
-        if special(number).is_some() {
-            self.flags.zero = false;
-        } else if self.flags.zero {
-            let width = self.flags.width.unwrap_or(0).saturating_sub(sign.len());
-            self.flags.width = None;
-            return self.pad(&format!("{sign}{unsigned:0>width$}"));
-        }
-        self.pad(&format!("{sign}{unsigned}"));
-    }
-
-    fn string(&mut self, arg: &Value, text: &str, verb: char) {
-        match verb {
-            'v' if self.flags.sharp_v => self.pad(&quote(text)),
-            'v' | 's' => self.pad(truncate(text, self.flags.precision)),
-            'q' => {
-                let text = truncate(text, self.flags.precision);
-                let raw = self.flags.sharp && can_backquote(text);
-                let quoted =
-                    if raw { format!("`{text}`") } else { quote_with(text, '"', self.flags.plus) };
-                self.pad(&quoted);
-            }
-            'x' | 'X' => self.hex(text.as_bytes(), verb == 'X'),
-            _ => self.bad_verb(arg, verb),
-        }
-    }
-
-    fn hex(&mut self, bytes: &[u8], upper: bool) {
-        let bytes = &bytes[..self.flags.precision.unwrap_or(bytes.len()).min(bytes.len())];
-        let mut text = String::new();
-        for (index, byte) in bytes.iter().enumerate() {
-            if self.flags.space && index > 0 {
-                text.push(' ');
-            }
-            if self.flags.sharp && (self.flags.space || index == 0) {
-                text.push_str(if upper { "0X" } else { "0x" });
-            }
-            let _ = if upper { write!(text, "{byte:02X}") } else { write!(text, "{byte:02x}") };
-        }
-        self.pad(&text);
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) {
-        if !self.flags.sharp_v {
-            let texts: Vec<String> = bytes.iter().map(u8::to_string).collect();
-            let _ = write!(self.out, "[{}]", texts.join(" "));
-            return;
-        }
-        let texts: Vec<String> = bytes.iter().map(|b| format!("{b:#x}")).collect();
-        let _ = write!(self.out, "[]byte{{{}}}", texts.join(", "));
-    }
-
-    fn list(&mut self, arg: &Value, verb: char, depth: usize) {
-        let sharp = self.flags.sharp_v;
-        if sharp {
-            self.out.push_str(type_name(arg));
-        }
-        self.out.push(if sharp { '{' } else { '[' });
-        for (index, item) in as_list(arg).unwrap_or_default().iter().enumerate() {
-            if index > 0 {
-                self.out.push_str(if sharp { ", " } else { " " });
-            }
-            self.item(item, verb, depth);
-        }
-        self.out.push(if sharp { '}' } else { ']' });
-    }
-
-    fn map(&mut self, arg: &Value, verb: char, depth: usize) {
-        let sharp = self.flags.sharp_v;
-        self.out.push_str(if sharp { type_name(arg) } else { "map" });
-        self.out.push(if sharp { '{' } else { '[' });
-        let entries = as_dict(arg).map(Dict::snapshot).unwrap_or_default();
-        for (index, (key, item)) in entries.iter().enumerate() {
-            if index > 0 {
-                self.out.push_str(if sharp { ", " } else { " " });
-            }
-            self.item(&Value::from(key.clone()), verb, depth);
-            self.out.push(':');
-            self.item(item, verb, depth);
-        }
-        self.out.push(if sharp { '}' } else { ']' });
-    }
-
-    // An item of a list or map; flags are restored because some verbs clear them.
-    fn item(&mut self, item: &Value, verb: char, depth: usize) {
-        if depth > 100 {
-            self.out.push_str("...");
-            return;
-        }
-        let flags = self.flags;
-        self.arg(item, verb, depth + 1);
-        self.flags = flags;
-    }
-}
-
-fn truncate(text: &str, precision: Option<usize>) -> &str {
-    let end = precision.and_then(|count| text.char_indices().nth(count)).map(|(at, _)| at);
-    &text[..end.unwrap_or(text.len())]
-}
-
-fn can_backquote(text: &str) -> bool {
-    !text.chars().any(|c| c == '`' || c == '\u{feff}' || (c.is_control() && c != '\t'))
-}
-
-// %x of a float, shortest form: -0x1.23abcp+20.
-fn hex_float(number: f64, upper: bool) -> String {
-    let bits = number.to_bits();
-    let sign = if bits >> 63 == 1 { "-" } else { "" };
-    let mut mantissa = bits & 0x000f_ffff_ffff_ffff;
-    let biased = ((bits >> 52) & 0x7ff) as i32;
-    let mut exponent = biased - 1023;
-    let text = if number == 0.0 {
-        format!("{sign}0x0p+00")
-    } else {
-        if biased == 0 {
-            let shift = mantissa.leading_zeros() as i32 - 11;
-            mantissa = (mantissa << shift) & 0x000f_ffff_ffff_ffff;
-            exponent = -1022 - shift;
-        }
-        let digits = format!("{mantissa:013x}");
-        let digits = digits.trim_end_matches('0');
-        let point = if digits.is_empty() { "" } else { "." };
-        let exponent_sign = if exponent < 0 { '-' } else { '+' };
-        format!("{sign}0x1{point}{digits}p{exponent_sign}{:02}", exponent.abs())
-    };
-    if upper { text.to_uppercase() } else { text }
 }
 
 #[cfg(test)]

@@ -7,8 +7,10 @@
 //! | bool, string, float64 | the same |
 //! | int | [`int`]: a 64-bit integer |
 //! | int64 | [`int64`]: a 128-bit integer that holds 64 bits, so `typeOf` can tell them apart |
+//! | uint8, a byte of a text | [`byte`]: an unsigned 64-bit integer |
 //! | []byte | bytes |
-//! | []any, []string … | [`list`]: `Vec<Value>` |
+//! | []any | [`list`]: `Vec<Value>` |
+//! | []string, []int | [`typed_list`]: a list that knows its type's name |
 //! | map[string]any | [`Dict`]: changed in place by `set` and `merge`, ranged over in key order |
 //! | structs and values with methods | [`Native`] around a [`GoObject`] |
 //!
@@ -25,7 +27,7 @@ use serde_json::Value as Json;
 
 use crate::error::FuncError;
 use crate::funcs::{Args, Cx, FuncResult, Param};
-use crate::int_width::is_wide;
+use crate::int_width::{Width, width};
 
 /// The entries of a [`Dict`].
 pub type Entries = BTreeMap<Arc<str>, Value>;
@@ -271,10 +273,54 @@ pub fn int64(number: i64) -> Value {
     Value::from(i128::from(number))
 }
 
+/// Go's `uint8`, which is what the bytes of a text are.
+#[must_use]
+pub fn byte(byte: u8) -> Value {
+    Value::from(u64::from(byte))
+}
+
 /// A list (`[]interface {}`).
 #[must_use]
 pub fn list(items: Vec<Value>) -> Value {
     Value::from(items)
+}
+
+/// A list that `typeOf` shows as `type_name`, such as `[]string`.
+#[must_use]
+pub fn typed_list(type_name: &'static str, items: Vec<Value>) -> Value {
+    native(TypedList { type_name, items })
+}
+
+#[derive(Debug)]
+struct TypedList {
+    type_name: &'static str,
+    items: Vec<Value>,
+}
+
+impl GoObject for TypedList {
+    fn type_name(&self) -> &'static str {
+        self.type_name
+    }
+
+    fn kind(&self) -> &'static str {
+        "slice"
+    }
+
+    fn items(&self) -> Option<&[Value]> {
+        Some(&self.items)
+    }
+
+    fn print(&self) -> String {
+        crate::print::to_text(&list(self.items.clone()))
+    }
+
+    fn is_true(&self) -> bool {
+        !self.items.is_empty()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
 }
 
 /// A map (`map[string]interface {}`).
@@ -353,8 +399,11 @@ pub fn type_name(value: &Value) -> &'static str {
     match kind_of(value) {
         Kind::Nil => "<nil>",
         Kind::Bool => "bool",
-        Kind::Int if is_wide(value) => "int64",
-        Kind::Int => "int",
+        Kind::Int => match width(value) {
+            Width::Int => "int",
+            Width::Int64 => "int64",
+            Width::Uint8 => "uint8",
+        },
         Kind::Float => "float64",
         Kind::Str => "string",
         Kind::Bytes => "[]uint8",

@@ -80,6 +80,10 @@ impl Reader<'_> {
                     '\t' => r"'\t'".to_owned(),
                     '\r' => r"'\r'".to_owned(),
                     '\\' => r"'\\'".to_owned(),
+                    '\u{7}' => r"'\a'".to_owned(),
+                    '\u{8}' => r"'\b'".to_owned(),
+                    '\u{b}' => r"'\v'".to_owned(),
+                    '\u{c}' => r"'\f'".to_owned(),
                     c if c < ' ' || c == '\u{7f}' => format!("'\\x{:02x}'", u32::from(c)),
                     _ => format!("'{first}'"),
                 }

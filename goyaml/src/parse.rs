@@ -158,16 +158,20 @@ impl<'a> Parser<'a> {
         let mut has_tag = false;
         // At most one of each, in either order.
         for _ in 0..2 {
-            match self.scanner.peek()?.kind.clone() {
-                Kind::Anchor(name) if found.anchor.is_none() => found.anchor = Some(name),
-                Kind::Tag { handle, suffix } if !has_tag => {
+            match &self.scanner.peek()?.kind {
+                Kind::Anchor(name) if found.anchor.is_none() => {
+                    found.anchor = Some(name);
+                    self.scanner.take()?;
+                }
+                Kind::Tag { .. } if !has_tag => {
                     has_tag = true;
-                    let mark = self.scanner.peek()?.mark;
-                    found.tag = self.resolve_tag(handle, suffix, start, mark)?;
+                    let token = self.scanner.take()?;
+                    if let Kind::Tag { handle, suffix } = token.kind {
+                        found.tag = self.resolve_tag(handle, suffix, start, token.mark)?;
+                    }
                 }
                 _ => break,
             }
-            self.scanner.take()?;
         }
         Ok(found)
     }
@@ -401,6 +405,10 @@ fn is_document_boundary(kind: &Kind<'_>) -> bool {
 
 /// Refuses the characters that YAML 1.1 forbids everywhere, even in quotes.
 fn check_characters(text: &str) -> Result<(), Error> {
+    // Bytes are looked at many at a time; most texts need no second look.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r')) {
+        return Ok(());
+    }
     match text.char_indices().find(|(_, c)| !is_allowed(*c)) {
         None => Ok(()),
         Some((at, _)) => {

@@ -200,7 +200,8 @@ impl Server {
         if let Some(account) = name.strip_prefix("system:serviceaccount:") {
             let (namespace, name) = account.split_once(':').unwrap_or((account, ""));
             groups.extend(service_account(namespace, name, "").groups);
-        } else if name != "system:anonymous" {
+        } else if name != "system:anonymous" && !groups.iter().any(|g| g == "system:authenticated")
+        {
             groups.push("system:authenticated".to_owned());
         }
         Ok(User { name, groups, uid: String::new() })

@@ -92,6 +92,21 @@ enum Subject {
     Group(String),
 }
 
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Subject::Group(name) => write!(f, "Group {name:?}"),
+            Subject::User(name) => match name.strip_prefix("system:serviceaccount:") {
+                Some(account) => {
+                    let (namespace, name) = account.split_once(':').unwrap_or(("", account));
+                    write!(f, "ServiceAccount \"{name}/{namespace}\"")
+                }
+                None => write!(f, "User {name:?}"),
+            },
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Binding {
     /// Where it gives rights; empty: everywhere.
@@ -186,6 +201,46 @@ impl Rbac {
             .collect()
     }
 
+    /// Why `user` may do this, in the words of the peer; `None` when it may not or need not ask.
+    pub(crate) fn reason(&self, user: &User, wanted: &Attributes) -> Option<String> {
+        let is_user = |s: &&Subject| match s {
+            Subject::User(name) => *name == user.name,
+            Subject::Group(name) => user.groups.contains(name),
+        };
+        let applies = |b: &&Binding| b.namespace.is_empty() || b.namespace == wanted.namespace;
+        // Cluster-wide bindings come first, in the order of their names.
+        let everywhere = self.bindings.iter().filter(|(_, b)| b.namespace.is_empty());
+        let here = self.bindings.iter().filter(|(_, b)| !b.namespace.is_empty());
+        everywhere.chain(here).filter(|(_, b)| applies(b)).find_map(|(key, binding)| {
+            let subject = binding.subjects.iter().find(is_user)?;
+            let rules = self.roles.get(&binding.role)?;
+            if !rules.iter().any(|rule| rule.allows(wanted)) {
+                return None;
+            }
+            let bound = match key.namespace() {
+                Some(namespace) => format!("RoleBinding \"{}/{namespace}\"", key.name()),
+                None => format!("ClusterRoleBinding {:?}", key.name()),
+            };
+            let kind = if binding.role.0 { "ClusterRole" } else { "Role" };
+            let role = binding.role.1.rsplit('/').next().unwrap_or_default();
+            Some(format!("RBAC: allowed by {bound} of {kind} {role:?} to {subject}"))
+        })
+    }
+
+    /// The name of the role that a binding is about when there is none.
+    fn missing_role(&self, key: &Key, object: &Value) -> Option<String> {
+        if !key.resource.ends_with("bindings") {
+            return None;
+        }
+        let name = object["roleRef"]["name"].as_str()?;
+        let is_cluster = object["roleRef"]["kind"] == "ClusterRole";
+        let path = match key.namespace() {
+            Some(namespace) if !is_cluster => format!("{namespace}/{name}"),
+            _ => name.to_owned(),
+        };
+        (!self.roles.contains_key(&(is_cluster, path))).then(|| name.to_owned())
+    }
+
     /// Whether `user` may do this.
     pub(crate) fn allows(&self, user: &User, wanted: &Attributes) -> bool {
         if user.groups.iter().any(|g| g == MASTERS) {
@@ -227,19 +282,47 @@ pub(crate) fn escalation(rbac: &Rbac, user: &User, key: &Key, object: &Value) ->
         }
         serde_json::from_value(object["rules"].clone()).unwrap_or_default()
     };
-    let own = rbac.rules(user, namespace);
-    let covered = |rule: &Rule| {
-        single_wishes(rule, namespace)
-            .iter()
-            .all(|wish| rbac.allows(user, wish) && (wish.name.is_empty() || !own.is_empty()))
-    };
-    if given.iter().all(covered) {
+    let wishes = given.iter().flat_map(|rule| single_wishes(rule, namespace));
+    let missing: Vec<Attributes> = wishes.filter(|wish| !rbac.allows(user, wish)).collect();
+    if missing.is_empty() {
         return None;
     }
     Some(format!(
-        "user {:?} (groups={:?}) is attempting to grant RBAC permissions not currently held",
-        user.name, user.groups
+        "user {:?} (groups={}) is attempting to grant RBAC permissions not currently held:\n{}",
+        user.name,
+        go_list(&user.groups),
+        describe_missing(&missing)
     ))
+}
+
+/// A list of texts as Go's `%q` writes it.
+fn go_list(texts: &[String]) -> String {
+    let quoted: Vec<String> = texts.iter().map(|t| format!("{t:?}")).collect();
+    format!("[{}]", quoted.join(" "))
+}
+
+/// The missing permissions, verbs of one resource together, sorted.
+fn describe_missing(missing: &[Attributes]) -> String {
+    let mut verbs: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for wish in missing {
+        let one = |text: &String| go_list(std::slice::from_ref(text));
+        let what = if wish.path.is_empty() {
+            let name = match wish.name.is_empty() {
+                true => String::new(),
+                false => format!(", ResourceNames:{}", one(&wish.name)),
+            };
+            let (group, resource) = (one(&wish.group), one(&wish.resource));
+            format!("APIGroups:{group}, Resources:{resource}{name}")
+        } else {
+            format!("NonResourceURLs:{}", one(&wish.path))
+        };
+        let list = verbs.entry(what).or_default();
+        if !list.contains(&wish.verb) {
+            list.push(wish.verb.clone());
+        }
+    }
+    let rows = verbs.iter().map(|(what, verbs)| format!("{{{what}, Verbs:{}}}", go_list(verbs)));
+    rows.collect::<Vec<_>>().join("\n")
 }
 
 /// Every single permission in a rule.
@@ -289,6 +372,14 @@ impl Server {
         }
     }
 
+    /// Why the user may, for a review; an administrator is not told.
+    pub(crate) fn allow_reason(&self, user: &User, wanted: &Attributes) -> Option<String> {
+        if user.groups.iter().any(|g| g == MASTERS) {
+            return None;
+        }
+        self.rbac.read().unwrap_or_else(PoisonError::into_inner).reason(user, wanted)
+    }
+
     pub(crate) fn allows(&self, user: &User, wanted: &Attributes) -> bool {
         self.rbac.read().unwrap_or_else(PoisonError::into_inner).allows(user, wanted)
     }
@@ -318,7 +409,7 @@ impl Server {
         }
         let refusal = wanted.refusal(user);
         if !wanted.path.is_empty() {
-            return Err(ApiError::new(403, "Forbidden", format!("forbidden: {refusal}")));
+            return Err(ApiError::generic(403, "Forbidden", format!("forbidden: {refusal}")));
         }
         let about = About {
             group: wanted.group.clone(),
@@ -340,6 +431,11 @@ impl Server {
             return Ok(());
         };
         let rbac = self.rbac.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(role) = rbac.missing_role(key, object)
+            && !user.groups.iter().any(|g| g == MASTERS)
+        {
+            return Err(ApiError::not_found(&kind.about(&role)));
+        }
         match escalation(&rbac, user, key, object) {
             Some(why) => Err(ApiError::forbidden(&kind.about(key.name()), &why)),
             None => Ok(()),

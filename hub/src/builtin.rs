@@ -136,6 +136,9 @@ fn kind(r: &Resource) -> Kind {
         subresources,
         columns: columns.collect(),
         single_version: true,
+        deprecation: (r.plural == "endpoints" && r.group.is_empty()).then(|| {
+            "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".to_owned()
+        }),
         source: Source::Builtin,
     }
 }

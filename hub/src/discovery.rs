@@ -69,6 +69,9 @@ pub(crate) fn resources(registry: &Registry, group: &str, version: &str) -> Opti
                 row[field] = json!(list);
             }
         }
+        if kind.has_verb("list") {
+            row["storageVersionHash"] = storage_hash(kind).into();
+        }
         rows.push(row);
         for sub in &kind.subresources {
             let mut row = json!({"name": format!("{}/{}", kind.plural, sub.name),
@@ -81,11 +84,24 @@ pub(crate) fn resources(registry: &Registry, group: &str, version: &str) -> Opti
             rows.push(row);
         }
     }
-    Some(body::json(
-        200,
-        &json!({"kind": "APIResourceList", "apiVersion": "v1",
-        "groupVersion": group_version, "resources": rows}),
-    ))
+    let mut list = json!({"kind": "APIResourceList", "groupVersion": group_version,
+        "resources": rows});
+    // Lists of the core group carry no apiVersion.
+    if !group.is_empty() {
+        list["apiVersion"] = "v1".into();
+    }
+    Some(body::json(200, &list))
+}
+
+/// The peer's hash of the version that objects are stored in.
+fn storage_hash(kind: &Kind) -> String {
+    use base64::Engine as _;
+    use sha2::{Digest as _, Sha256};
+    let group = if kind.plural == "events" { "" } else { &kind.group };
+    // The peer still counts CRDs as stored in their first version.
+    let version = if kind.is_crd() { "v1beta1" } else { &kind.version };
+    let digest = Sha256::digest(format!("{group}/{version}/{}", kind.kind));
+    base64::engine::general_purpose::STANDARD.encode(&digest[..8])
 }
 
 fn aggregated(registry: &Registry, core: bool) -> HubResponse {
@@ -166,7 +182,23 @@ pub(crate) fn openapi_index(registry: &Registry) -> HubResponse {
             paths.insert(path, json!({"serverRelativeURL": url}));
         }
     }
-    body::json(200, &json!({"paths": paths}))
+    body::text(200, &json!({"paths": paths}).to_string())
+}
+
+/// `/openapi/v2`: every definition in one document; clients from before v3 read it.
+pub(crate) fn openapi_v2(registry: &Registry) -> HubResponse {
+    const V3: &str = "\"#/components/schemas/";
+    let mut definitions = match builtin::openapi()["schemas"].take() {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    };
+    for kind in registry.all().filter(|kind| kind.is_custom()) {
+        add_custom(&kind, &mut definitions, &mut json!({}));
+    }
+    let document = json!({"swagger": "2.0", "paths": {}, "definitions": definitions,
+        "info": {"title": "Kubernetes", "version": builtin::version()["gitVersion"]}});
+    let text = document.to_string().replace(V3, "\"#/definitions/");
+    body::raw_json(200, text.into())
 }
 
 fn document_hash(kinds: &[Arc<Kind>]) -> String {

@@ -20,6 +20,18 @@ impl Cause {
         Cause { field: field.into(), reason: "FieldValueInvalid", message: message.into() }
     }
 
+    pub(crate) fn forbidden(field: impl Into<String>, detail: &str) -> Cause {
+        let message = format!("Forbidden: {detail}");
+        Cause { field: field.into(), reason: "FieldValueForbidden", message }
+    }
+
+    /// `found` as JSON, `supported` in the order of the peer.
+    pub(crate) fn unsupported(field: impl Into<String>, found: &str, supported: &[&str]) -> Cause {
+        let list: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
+        let message = format!("Unsupported value: {found}: supported values: {}", list.join(", "));
+        Cause { field: field.into(), reason: "FieldValueNotSupported", message }
+    }
+
     pub(crate) fn required(field: impl Into<String>, detail: &str) -> Cause {
         let message = if detail.is_empty() {
             "Required value".to_owned()
@@ -28,6 +40,12 @@ impl Cause {
         };
         Cause { field: field.into(), reason: "FieldValueRequired", message }
     }
+}
+
+/// Each text once, as the peer joins them.
+fn without_repeats(texts: Vec<String>) -> Vec<String> {
+    let mut seen = std::collections::BTreeSet::new();
+    texts.into_iter().filter(|text| seen.insert(text.clone())).collect()
 }
 
 /// What an error is about: group and plural of the resource, name of the object.
@@ -59,12 +77,36 @@ pub(crate) struct ApiError {
     about: About,
     causes: Vec<Cause>,
     uid: Option<String>,
+    /// `details` is there even when it holds nothing: what the peer's generic errors do.
+    has_details: bool,
+    retry_after_seconds: Option<u64>,
 }
 
 impl ApiError {
     pub(crate) fn new(code: u16, reason: &'static str, message: impl Into<String>) -> ApiError {
-        let (about, causes, uid) = Default::default();
-        ApiError { code, reason, message: message.into(), about, causes, uid }
+        let (about, causes, uid, retry_after_seconds) = Default::default();
+        let (message, has_details) = (message.into(), false);
+        ApiError { code, reason, message, about, causes, uid, has_details, retry_after_seconds }
+    }
+
+    /// An error with `details` that may be empty.
+    pub(crate) fn generic(code: u16, reason: &'static str, message: impl Into<String>) -> ApiError {
+        ApiError { has_details: true, ..ApiError::new(code, reason, message) }
+    }
+
+    /// 500 without a reason: an error that the peer did not foresee as one of the API.
+    pub(crate) fn plain(message: impl Into<String>) -> ApiError {
+        ApiError::new(500, "", message)
+    }
+
+    /// 404 for a path without a resource.
+    pub(crate) fn no_resource() -> ApiError {
+        ApiError::generic(404, "NotFound", "the server could not find the requested resource")
+    }
+
+    /// 422 for the options of a request: `CreateOptions`, `ListOptions` and the like.
+    pub(crate) fn bad_options(kind: &str, cause: Cause) -> ApiError {
+        ApiError::invalid("meta.k8s.io", kind, "", vec![cause])
     }
 
     fn about(mut self, about: &About) -> ApiError {
@@ -119,6 +161,7 @@ impl ApiError {
             About { group: group.to_owned(), resource: kind.to_owned(), name: name.to_owned() };
         let texts: Vec<String> =
             causes.iter().map(|c| format!("{}: {}", c.field, c.message)).collect();
+        let texts = without_repeats(texts);
         let list = match &texts[..] {
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),
@@ -158,7 +201,8 @@ impl ApiError {
             StoreError::Conflict => ApiError::modified(about),
             StoreError::Gone { .. } => ApiError::expired(error.to_string()),
             StoreError::Future { .. } => {
-                let mut e = ApiError::new(504, "Timeout", error.to_string());
+                let mut e = ApiError::new(504, "Timeout", format!("Timeout: {error}"));
+                e.retry_after_seconds = Some(1);
                 e.causes = vec![Cause {
                     field: String::new(),
                     reason: "ResourceVersionTooLarge",
@@ -194,11 +238,17 @@ impl ApiError {
             };
             details.insert("causes".into(), self.causes.iter().map(cause).collect());
         }
+        if let Some(seconds) = self.retry_after_seconds {
+            details.insert("retryAfterSeconds".into(), seconds.into());
+        }
         let mut status = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.message, "reason": self.reason, "code": self.code,
+            "message": self.message, "code": self.code,
         });
-        if !details.is_empty() {
+        if !self.reason.is_empty() {
+            status["reason"] = self.reason.into();
+        }
+        if !details.is_empty() || self.has_details {
             status["details"] = Value::Object(details);
         }
         status

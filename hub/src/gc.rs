@@ -3,6 +3,7 @@
 //! Owns one worker task that handles one job at a time, so that the order of its writes depends
 //! only on the order of requests. Start at [`Server::after_write`], which queues the jobs.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use serde_json::{Value, json};
@@ -135,14 +136,14 @@ impl Server {
         }
         if let Some(namespace) = key.namespace() {
             let home = Key::new(&"/namespaces".into(), None, namespace);
-            if self.store.latest(&home).is_some_and(|e| may_be_deleting(&e.bytes)) {
+            if self.store.latest(&home).is_some_and(|e| may_be_deleting(&e.bytes())) {
                 self.jobs.push(Job::Namespace(namespace.to_owned()));
             }
         }
         if let Some((group, plural)) = key.resource.split_once('/').filter(|(g, _)| !g.is_empty()) {
             let name = format!("{plural}.{group}");
             let crd = Key::new(&CRDS.into(), None, &name);
-            if self.store.latest(&crd).is_some_and(|e| may_be_deleting(&e.bytes)) {
+            if self.store.latest(&crd).is_some_and(|e| may_be_deleting(&e.bytes())) {
                 self.jobs.push(Job::Crd(name));
             }
         }
@@ -155,7 +156,7 @@ impl Server {
             let scope = Scope { resource: kind.resource.clone(), namespace: None };
             let Ok(page) = self.store.list(&scope, "", usize::MAX, 0) else { continue };
             for (path, entry) in page.entries {
-                if may_be_deleting(&entry.bytes) {
+                if may_be_deleting(&entry.bytes()) {
                     let key = Key { resource: kind.resource.clone(), path };
                     self.after_write(&key, &entry.value(), false);
                 }
@@ -326,7 +327,47 @@ impl Server {
             };
             return ignore_gone(write::modify(self, &kind, &key, &how, change).await.map(drop));
         }
-        Ok(())
+        self.say_what_remains(&kind, &key, name).await
+    }
+
+    /// Writes into a namespace that is going away what it waits for.
+    async fn say_what_remains(
+        self: &Arc<Self>,
+        kind: &Kind,
+        key: &Key,
+        name: &str,
+    ) -> Result<(), ApiError> {
+        let (mut resources, mut finalizers) = (BTreeMap::new(), BTreeMap::new());
+        for inside in self.store.keys_in_namespace(name) {
+            let Some(entry) = self.store.latest(&inside) else { continue };
+            let (group, plural) = inside.resource.split_once('/').unwrap_or_default();
+            *resources.entry(format!("{plural}.{group}")).or_insert(0) += 1;
+            for finalizer in meta::finalizers(&entry.value()) {
+                *finalizers.entry(finalizer.to_owned()).or_insert(0) += 1;
+            }
+        }
+        let conditions = remaining_conditions(&resources, &finalizers);
+        let how = How { part: crate::strategy::Part::Status, ..How::internal(MANAGER) };
+        let now = self.world.stamp();
+        let change = |old: &Value| {
+            let mut new = old.clone();
+            meta::metadata_mut(&mut new).remove("resourceVersion");
+            let before = old["status"]["conditions"].as_array().cloned().unwrap_or_default();
+            let stamped = conditions.iter().map(|fresh| {
+                let mut fresh = fresh.clone();
+                let same = before
+                    .iter()
+                    .find(|b| b["type"] == fresh["type"] && b["status"] == fresh["status"]);
+                fresh["lastTransitionTime"] = match same {
+                    Some(same) => same["lastTransitionTime"].clone(),
+                    None => now.as_str().into(),
+                };
+                fresh
+            });
+            new["status"]["conditions"] = stamped.collect();
+            Ok(new)
+        };
+        ignore_gone(write::modify(self, kind, key, &how, change).await.map(drop))
     }
 
     async fn attend_crd(self: &Arc<Self>, name: &str) -> Result<(), ApiError> {
@@ -352,6 +393,74 @@ impl Server {
         }
         self.edit(&kind, &key, |o| meta::remove_finalizer(o, CRD_CLEANUP)).await
     }
+}
+
+/// The conditions of a namespace that waits for `resources`, in the words of the peer.
+fn remaining_conditions(
+    resources: &BTreeMap<String, usize>,
+    finalizers: &BTreeMap<String, usize>,
+) -> Vec<Value> {
+    let row = |type_: &str, is_true: bool, reason: &str, message: &str| {
+        json!({"type": type_, "status": if is_true { "True" } else { "False" },
+            "reason": reason, "message": message})
+    };
+    let list = |counts: &BTreeMap<String, usize>, word: &str| {
+        let parts = counts.iter().map(|(what, n)| format!("{what} {word} {n} resource instances"));
+        parts.collect::<Vec<_>>().join(", ")
+    };
+    let remaining = match resources.is_empty() {
+        true => row(
+            "NamespaceContentRemaining",
+            false,
+            "ContentRemoved",
+            "All content successfully removed",
+        ),
+        false => row(
+            "NamespaceContentRemaining",
+            true,
+            "SomeResourcesRemain",
+            &format!("Some resources are remaining: {}", list(resources, "has")),
+        ),
+    };
+    let held = match finalizers.is_empty() {
+        true => row(
+            "NamespaceFinalizersRemaining",
+            false,
+            "ContentHasNoFinalizers",
+            "All content-preserving finalizers finished",
+        ),
+        false => row(
+            "NamespaceFinalizersRemaining",
+            true,
+            "SomeFinalizersRemain",
+            &format!(
+                "Some content in the namespace has finalizers remaining: {}",
+                list(finalizers, "in")
+            ),
+        ),
+    };
+    vec![
+        row(
+            "NamespaceDeletionDiscoveryFailure",
+            false,
+            "ResourcesDiscovered",
+            "All resources successfully discovered",
+        ),
+        row(
+            "NamespaceDeletionGroupVersionParsingFailure",
+            false,
+            "ParsedGroupVersions",
+            "All legacy kube types successfully parsed",
+        ),
+        row(
+            "NamespaceDeletionContentFailure",
+            false,
+            "ContentDeleted",
+            "All content successfully deleted, may be waiting on finalization",
+        ),
+        remaining,
+        held,
+    ]
 }
 
 /// Whether a dependent holds back the foreground deletion of its owner.

@@ -8,14 +8,17 @@
 //! goes [`route`] → [`verbs`] → [`store`]; what a kind is comes from [`registry`].
 
 mod accounts;
+mod admission;
 mod authn;
 mod authority;
 mod authz;
 mod body;
+mod body_check;
 mod builtin;
 mod discovery;
 mod error;
 mod gc;
+mod inspect;
 mod listen;
 mod managed_fields;
 mod media;
@@ -46,6 +49,7 @@ use http_body_util::{BodyExt, Limited};
 
 pub use authority::{AuthorityError, ClientIdentity, write_private};
 pub use body::HubBody;
+pub use inspect::StoredChange;
 pub use listen::{ListenError, Listening};
 pub use meta::Clock;
 pub use simulate::Simulation;

@@ -62,6 +62,16 @@ impl<'a> Writer<'a> {
         let Some(schema) = self.schema else {
             return Err(ApiError::internal("no schema is known for this kind"));
         };
+        let typed = format!(
+            "({}/{}; {}, Kind={})",
+            meta::text(config, "namespace"),
+            meta::text(config, "name"),
+            match self.api_version.contains('/') {
+                true => self.api_version.clone(),
+                false => format!("/{}", self.api_version),
+            },
+            config["kind"].as_str().unwrap_or_default()
+        );
         let mut config = config.clone();
         // What the server fills in is never applied; a resourceVersion is a precondition.
         let metadata = meta::metadata_mut(&mut config);
@@ -72,7 +82,7 @@ impl<'a> Writer<'a> {
             }
         }
         let applied = apply::apply(live, &config, &self.request(schema), force);
-        let mut object = applied.map_err(|e| refusal(&e))?.object;
+        let mut object = applied.map_err(|e| refusal(&e, &typed))?.object;
         let metadata = meta::metadata_mut(&mut object);
         metadata.remove("resourceVersion");
         metadata
@@ -81,7 +91,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-fn refusal(error: &Error) -> ApiError {
+fn refusal(error: &Error, object: &str) -> ApiError {
     match error {
         Error::Conflicts(conflicts) => {
             let causes = conflicts.iter().map(|conflict| Cause {
@@ -90,6 +100,9 @@ fn refusal(error: &Error) -> ApiError {
                 message: format!("conflict with {}", describe_manager(&conflict.manager)),
             });
             ApiError::new(409, "Conflict", error.to_string()).with_causes(causes.collect())
+        }
+        Error::Schema(why) => {
+            ApiError::plain(format!("failed to create typed patch object {object}: {why}"))
         }
         other => ApiError::bad_request(other.to_string()),
     }

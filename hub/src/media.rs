@@ -15,7 +15,9 @@ pub(crate) enum View {
     /// `as=Table`: what `kubectl get` prints.
     Table,
     /// `as=PartialObjectMetadata(List)`.
-    Metadata,
+    Metadata {
+        is_list: bool,
+    },
 }
 
 impl View {
@@ -34,13 +36,14 @@ impl View {
             let form = parameters.iter().find_map(|p| p.strip_prefix("as="));
             return Ok(match form {
                 Some("Table") => View::Table,
-                Some("PartialObjectMetadata" | "PartialObjectMetadataList") => View::Metadata,
+                Some("PartialObjectMetadata") => View::Metadata { is_list: false },
+                Some("PartialObjectMetadataList") => View::Metadata { is_list: true },
                 // `stream=watch`, `charset` and the like change nothing here.
                 _ => View::Object,
             });
         }
-        let message = "only the following media types are accepted: application/json";
-        Err(ApiError::new(406, "NotAcceptable", message))
+        let message = "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf";
+        Err(ApiError::generic(406, "NotAcceptable", message))
     }
 }
 
@@ -70,8 +73,19 @@ pub(crate) fn decode(content_type: &str, body: &Bytes) -> Result<Value, ApiError
 
 pub(crate) fn parse_json(body: &Bytes) -> Result<Value, ApiError> {
     serde_json::from_slice(body).map_err(|error| {
-        ApiError::bad_request(format!("couldn't get version/kind; json parse error: {error}"))
+        ApiError::bad_request(format!(
+            "couldn't get version/kind; json parse error: {}",
+            go_words(&error)
+        ))
     })
+}
+
+/// A JSON error in the words of Go, where there is a common one.
+pub(crate) fn go_words(error: &serde_json::Error) -> String {
+    if error.is_eof() {
+        return "unexpected end of JSON input".to_owned();
+    }
+    error.to_string()
 }
 
 /// JSON is YAML, and clients send mostly JSON: that path is the fast one.
@@ -81,6 +95,9 @@ pub(crate) fn parse_yaml(body: &Bytes) -> Result<Value, ApiError> {
     }
     let text =
         std::str::from_utf8(body).map_err(|_| ApiError::bad_request("the YAML is not UTF-8"))?;
-    goyaml::from_str(text)
-        .map_err(|error| ApiError::bad_request(format!("error decoding YAML: {error}")))
+    goyaml::from_str(text).map_err(|error| {
+        ApiError::bad_request(format!(
+            "error decoding YAML: error converting YAML to JSON: {error}"
+        ))
+    })
 }

@@ -76,10 +76,21 @@ pub(crate) struct Kind {
     pub(crate) columns: Vec<Column>,
     /// No other version shares the stored objects: no conversion on read.
     pub(crate) single_version: bool,
+    /// What a client is told who uses this version.
+    pub(crate) deprecation: Option<String>,
     pub(crate) source: Source,
 }
 
 impl Kind {
+    /// The Go package of the peer's internal type; its messages name it.
+    pub(crate) fn internal_group(&self) -> &str {
+        match self.group.as_str() {
+            "" => "core",
+            "rbac.authorization.k8s.io" => "rbac",
+            group => group.split('.').next().unwrap_or(group),
+        }
+    }
+
     pub(crate) fn api_version(&self) -> String {
         if self.group.is_empty() {
             self.version.clone()
@@ -273,6 +284,7 @@ fn custom_kind(crd: &Value, version: &Value, single_version: bool) -> Option<Kin
         subresources,
         columns: custom_columns(&version["additionalPrinterColumns"]),
         single_version,
+        deprecation: deprecation(crd, version),
         source: Source::Custom {
             node: merge_node(&schema),
             preserve_unknown: spec["preserveUnknownFields"] == true || schema.is_null(),
@@ -284,6 +296,23 @@ fn custom_kind(crd: &Value, version: &Value, single_version: bool) -> Option<Kin
         kind,
         plural,
     })
+}
+
+fn deprecation(crd: &Value, version: &Value) -> Option<String> {
+    if version["deprecated"] != true {
+        return None;
+    }
+    if let Some(text) = version["deprecationWarning"].as_str() {
+        return Some(text.to_owned());
+    }
+    let (group, kind) = (crd["spec"]["group"].as_str()?, crd["spec"]["names"]["kind"].as_str()?);
+    let name = version["name"].as_str()?;
+    let versions = crd["spec"]["versions"].as_array().into_iter().flatten();
+    let served = versions.filter(|v| v["served"] == true && v["deprecated"] != true);
+    let best = served.filter_map(|v| v["name"].as_str()).max_by_key(|v| version_priority(v));
+    let advice = best.filter(|b| version_priority(b) > version_priority(name));
+    let advice = advice.map(|b| format!("; use {group}/{b} {kind}")).unwrap_or_default();
+    Some(format!("{group}/{name} {kind} is deprecated{advice}"))
 }
 
 /// What merging needs of a custom kind; its metadata is that of every object.
@@ -310,7 +339,13 @@ fn custom_columns(rows: &Value) -> Vec<Column> {
             name: text(&row["name"]),
             type_: text(&row["type"]),
             format: text(&row["format"]),
-            description: text(&row["description"]),
+            description: match text(&row["description"]) {
+                own if own.is_empty() => format!(
+                    "Custom resource definition column (in JSONPath format): {}",
+                    text(&row["jsonPath"])
+                ),
+                own => own,
+            },
             priority: row["priority"].as_i64().and_then(|p| i32::try_from(p).ok()).unwrap_or(0),
             path: text(&row["jsonPath"]),
         })

@@ -127,6 +127,10 @@ impl Query {
         self.0.get(name).map(String::as_str).filter(|v| !v.is_empty())
     }
 
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     /// Go's `strconv.ParseBool`, and a bare `?watch` counts as true.
     pub(crate) fn flag(&self, name: &str) -> bool {
         matches!(

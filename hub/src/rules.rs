@@ -35,8 +35,9 @@ pub(crate) fn check(value: &Value, schema: &Value, path: &str, causes: &mut Vec<
                 Some(message) => message.to_owned(),
                 None => format!("failed rule: {text}"),
             };
-            let shown = if value.is_object() { "\"object\"".to_owned() } else { value.to_string() };
-            causes.push(Cause::invalid(path, format!("Invalid value: {shown}: {message}")));
+            // Of an object only the message is told.
+            let shown = if value.is_object() { String::new() } else { format!("{value}: ") };
+            causes.push(Cause::invalid(path, format!("Invalid value: {shown}{message}")));
         }
     }
 }
@@ -46,6 +47,18 @@ pub(crate) fn unknown(schema: &Value) -> Vec<String> {
     let mut found = Vec::new();
     collect(schema, 0, &mut found);
     found
+}
+
+/// Whether a schema has any rule, evaluated here or not.
+pub(crate) fn has_any(schema: &Value) -> bool {
+    match schema {
+        Value::Object(map) => {
+            schema["x-kubernetes-validations"].as_array().is_some_and(|r| !r.is_empty())
+                || map.values().any(has_any)
+        }
+        Value::Array(list) => list.iter().any(has_any),
+        _ => false,
+    }
 }
 
 fn collect(schema: &Value, depth: usize, found: &mut Vec<String>) {
@@ -107,7 +120,23 @@ fn unit_hours(unit: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_go_duration;
+    use super::{is_go_duration, unknown};
+
+    #[test]
+    fn the_rules_of_our_own_crds_are_all_evaluated() {
+        let folder =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/fleet-crd/templates");
+        let mut rules = 0;
+        for file in std::fs::read_dir(folder).expect("the chart") {
+            let text = std::fs::read_to_string(file.expect("entry").path()).expect("text");
+            for document in goyaml::documents(&text) {
+                let crd = goyaml::from_str(document.text).expect("a CRD");
+                assert_eq!(unknown(&crd), Vec::<String>::new());
+                rules += crd.to_string().matches("\"rule\":").count();
+            }
+        }
+        assert!(rules >= 6, "only {rules} rules were found: did their place change?");
+    }
 
     #[test]
     fn go_durations_are_told_from_other_texts() {

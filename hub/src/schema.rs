@@ -32,11 +32,13 @@ struct Path {
     depth: usize,
     /// At the root `apiVersion`, `kind` and `metadata` are always declared.
     is_root: bool,
+    /// Whether the validation rules (CEL) are run too.
+    with_rules: bool,
 }
 
 impl Path {
     fn root(is_root: bool) -> Path {
-        Path { text: String::new(), depth: 0, is_root }
+        Path { text: String::new(), depth: 0, is_root, with_rules: true }
     }
 
     /// Runs `f` one step further down.
@@ -126,8 +128,12 @@ fn fill_at(value: &mut Value, schema: &Value, depth: usize) {
             let additional = &schema["additionalProperties"];
             if additional.is_object() {
                 let declared = schema["properties"].as_object();
+                let is_declared = |key: &String| declared.is_some_and(|d| d.contains_key(key));
+                if additional["nullable"] != true {
+                    map.retain(|key, child| is_declared(key) || !child.is_null());
+                }
                 for (key, child) in map.iter_mut() {
-                    if declared.is_none_or(|d| !d.contains_key(key)) {
+                    if !is_declared(key) {
                         fill_at(child, additional, depth + 1);
                     }
                 }
@@ -144,8 +150,33 @@ fn fill_at(value: &mut Value, schema: &Value, depth: usize) {
 
 /// Checks every value; the list of what is wrong is empty for a good object.
 pub(crate) fn check(object: &Value, schema: &Value) -> Vec<Cause> {
+    let run = |with_rules: bool| {
+        let mut causes = Vec::new();
+        let mut path = Path { with_rules, ..Path::root(true) };
+        check_at(object, schema, &mut path, &mut causes);
+        causes
+    };
+    let all = run(true);
+    if all.is_empty() {
+        return all;
+    }
+    // The peer runs no rule on an object whose types it could not trust, and says so.
+    let mut structural = run(false);
+    if structural.is_empty() {
+        return all;
+    }
+    let blocks = |cause: &Cause| cause.reason != "FieldValueDuplicate";
+    if structural.iter().any(blocks) && crate::rules::has_any(schema) {
+        let why = "Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
+        structural.push(Cause::invalid("<nil>", why));
+    }
+    structural
+}
+
+/// Checks a value on its own, such as a default.
+pub(crate) fn check_value(value: &Value, schema: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
-    check_at(object, schema, &mut Path::root(true), &mut causes);
+    check_at(value, schema, &mut Path::root(false), &mut causes);
     causes
 }
 
@@ -158,6 +189,7 @@ fn check_at(value: &Value, schema: &Value, path: &mut Path, causes: &mut Vec<Cau
     }
     if let Some(cause) = wrong_type(value, schema, path) {
         causes.push(cause);
+        check_enum(value, schema, path, causes);
         return;
     }
     check_enum(value, schema, path, causes);
@@ -169,7 +201,9 @@ fn check_at(value: &Value, schema: &Value, path: &mut Path, causes: &mut Vec<Cau
         _ => {}
     }
     check_junctors(value, schema, path, causes);
-    crate::rules::check(value, schema, &path.text, causes);
+    if path.with_rules {
+        crate::rules::check(value, schema, &path.text, causes);
+    }
 }
 
 fn type_name(value: &Value) -> &'static str {
@@ -229,6 +263,7 @@ fn check_enum(value: &Value, schema: &Value, path: &Path, causes: &mut Vec<Cause
 
 fn check_string(text: &str, schema: &Value, path: &Path, causes: &mut Vec<Cause>) {
     let length = text.chars().count() as u64;
+    let before = causes.len();
     let quoted = format!("{text:?}");
     if let Some(min) = schema["minLength"].as_u64().filter(|min| length < *min) {
         let rule = format!("should be at least {min} chars long");
@@ -241,7 +276,9 @@ fn check_string(text: &str, schema: &Value, path: &Path, causes: &mut Vec<Cause>
             message: format!("Too long: may not be more than {max} bytes"),
         });
     }
+    // The peer stops at a wrong length.
     if let Some(pattern) = schema["pattern"].as_str()
+        && causes.len() == before
         && !matches_pattern(pattern, text)
     {
         causes.push(invalid(path, &quoted, &format!("should match '{pattern}'")));
@@ -252,7 +289,7 @@ fn check_string(text: &str, schema: &Value, path: &Path, causes: &mut Vec<Cause>
         let at = &path.text;
         let message =
             format!("Invalid value: {quoted}: {at} in body must be of type {format}: {quoted}");
-        causes.push(Cause::invalid(field_of(path), message));
+        causes.push(Cause { field: field_of(path), reason: "FieldValueTypeInvalid", message });
     }
 }
 
@@ -383,9 +420,7 @@ fn check_object(
         }
         let declared = properties.and_then(|p| p.get(key));
         if let Some(sub) = declared.or(Some(additional).filter(|a| a.is_object())) {
-            let step = if declared.is_some() { key.clone() } else { format!("[{key}]") };
-            let step = if path.text.is_empty() { key.clone() } else { step };
-            path.within(&step, |p| check_at(child, sub, p, causes));
+            path.within(key, |p| check_at(child, sub, p, causes));
         }
     }
 }

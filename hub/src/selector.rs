@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use crate::store::{Entry, Event, Key, Labels};
 
-/// Longest selector text read.
-const MAX_BYTES: usize = 64 << 10;
+mod parse;
+
+use parse::parse_labels;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Requirement {
@@ -135,73 +136,6 @@ fn parse_fields(text: &str) -> Result<Vec<FieldRequirement>, String> {
         out.push(FieldRequirement { path: path.to_owned(), value: value.to_owned(), equal });
     }
     Ok(out)
-}
-
-fn parse_labels(text: &str) -> Result<Vec<Requirement>, String> {
-    if text.len() > MAX_BYTES {
-        return Err(format!("label selector of {} bytes, at most {MAX_BYTES} allowed", text.len()));
-    }
-    let parts = split_outside_parentheses(text);
-    parts.iter().map(|p| p.trim()).filter(|p| !p.is_empty()).map(parse_requirement).collect()
-}
-
-/// Splits at commas that are not inside `( )`.
-fn split_outside_parentheses(text: &str) -> Vec<&str> {
-    let (mut depth, mut start, mut parts) = (0_i32, 0, Vec::new());
-    for (i, c) in text.char_indices() {
-        match c {
-            '(' => depth += 1,
-            ')' => depth -= 1,
-            ',' if depth == 0 => {
-                parts.push(&text[start..i]);
-                start = i + 1;
-            }
-            _ => {}
-        }
-    }
-    parts.push(&text[start..]);
-    parts
-}
-
-fn parse_requirement(part: &str) -> Result<Requirement, String> {
-    let bad = |what: &str| format!("unable to parse requirement: {what} in {part:?}");
-    if let Some(open) = part.find('(') {
-        let inner =
-            part[open + 1..].strip_suffix(')').ok_or_else(|| bad("no closing parenthesis"))?;
-        let values = inner.split(',').map(|v| v.trim().to_owned()).collect();
-        let mut words = part[..open].split_whitespace();
-        let key = checked_key(words.next().unwrap_or_default())?;
-        return match words.next() {
-            Some("in") => Ok(Requirement::In(key, values)),
-            Some("notin") => Ok(Requirement::NotIn(key, values)),
-            _ => Err(bad("expected in or notin before the list")),
-        };
-    }
-    if let Some(key) = part.strip_prefix('!') {
-        return Ok(Requirement::DoesNotExist(checked_key(key.trim())?));
-    }
-    let value = |v: &str| vec![v.trim().to_owned()];
-    if let Some((key, v)) = part.split_once("!=") {
-        return Ok(Requirement::NotIn(checked_key(key.trim())?, value(v)));
-    }
-    if let Some((key, v)) = part.split_once("==").or_else(|| part.split_once('=')) {
-        return Ok(Requirement::In(checked_key(key.trim())?, value(v)));
-    }
-    for (op, greater) in [('>', true), ('<', false)] {
-        if let Some((key, v)) = part.split_once(op) {
-            let bound = v.trim().parse().map_err(|_| bad("not a number"))?;
-            return Ok(Requirement::Compare(checked_key(key.trim())?, bound, greater));
-        }
-    }
-    Ok(Requirement::Exists(checked_key(part)?))
-}
-
-fn checked_key(key: &str) -> Result<String, String> {
-    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
-    if key.is_empty() || !key.chars().all(good) {
-        return Err(format!("unable to parse requirement: {key:?} is not a label key"));
-    }
-    Ok(key.to_owned())
 }
 
 #[cfg(test)]

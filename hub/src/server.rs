@@ -219,7 +219,9 @@ impl Server {
                 let manager = query.text("fieldManager").unwrap_or_else(|| {
                     agent.split('/').next().filter(|a| !a.is_empty()).unwrap_or("unknown")
                 });
-                let Some(kind) = self.find_kind(&path) else { return Ok(page_not_found()) };
+                let Some(kind) = self.find_kind(&path) else {
+                    return self.unknown_kind(&user, &path, &parts.method);
+                };
                 let call = Call {
                     manager: manager.to_owned(),
                     kind,
@@ -236,16 +238,24 @@ impl Server {
             Route::Groups => Some(discovery::groups(&registry, accept)),
             Route::Group(group) => discovery::group(&registry, &group),
             Route::Resources { group, version } => {
-                discovery::resources(&registry, &group, &version)
+                let found = discovery::resources(&registry, &group, &version);
+                if found.is_none() && group.is_empty() {
+                    return Err(ApiError::no_resource());
+                }
+                found
             }
             Route::OpenApiV3Index => Some(discovery::openapi_index(&registry)),
-            Route::OpenApiV3(path) => discovery::openapi_document(&registry, &path),
+            Route::OpenApiV3(path) => {
+                let found = discovery::openapi_document(&registry, &path);
+                Some(found.unwrap_or_else(|| body::text(404, "")))
+            }
+            Route::OpenApiV2 => Some(discovery::openapi_v2(&registry)),
             Route::Version => Some(body::json(200, builtin::version())),
             Route::Health => Some(body::text(200, "ok")),
             Route::Root => Some(discovery::root(&registry)),
             Route::OpenIdConfiguration => Some(body::json(200, &Tokens::openid_configuration())),
             Route::Jwks => Some(body::json(200, &self.tokens.jwks())),
-            Route::OpenApiV2 | Route::Unknown => None,
+            Route::Unknown => None,
         };
         Ok(found.unwrap_or_else(page_not_found))
     }
@@ -255,22 +265,37 @@ impl Server {
         method: &Method,
         call: Call,
     ) -> Result<HubResponse, ApiError> {
-        if call.kind.namespaced && call.path.namespace.is_none() {
-            let collection_read = *method == Method::GET && call.path.name.is_none();
-            let whole_delete = *method == Method::DELETE && call.path.name.is_none();
-            if !(collection_read || whole_delete) && call.path.name.is_some() {
-                return Ok(page_not_found());
-            }
-        }
-        if !call.kind.namespaced && call.path.namespace.is_some() {
+        let is_misplaced = match (call.kind.namespaced, &call.path.namespace) {
+            (true, None) => call.path.name.is_some(),
+            (scoped, namespace) => !scoped && namespace.is_some(),
+        };
+        if is_misplaced {
             return Ok(page_not_found());
         }
         self.authorize(&call.user, &call.attributes(method))?;
+        let deprecation = call.kind.deprecation.clone();
+        let answer = self.run_verb(method, call).await?;
+        Ok(body::warn(answer, deprecation.as_slice()))
+    }
+
+    async fn run_verb(
+        self: &Arc<Self>,
+        method: &Method,
+        call: Call,
+    ) -> Result<HubResponse, ApiError> {
+        verbs::options::check(method, &call)?;
         if let Some(subresource) = call.path.subresource.clone() {
             return verbs::subresource(self, method, call, &subresource).await;
         }
         let named = call.path.name.is_some();
+        let is_whole_cluster = call.kind.namespaced && call.path.namespace.is_none();
         match (method.as_str(), named) {
+            ("POST" | "DELETE", false) if is_whole_cluster && !verbs::review::is_review(&call) => {
+                Err(method_not_allowed())
+            }
+            ("DELETE", false) if !call.kind.has_verb("deletecollection") => {
+                Err(method_not_allowed())
+            }
             ("GET" | "HEAD", _) if call.query.flag("watch") => verbs::watch::watch(self, &call),
             ("GET" | "HEAD", true) => verbs::get::get(self, &call),
             ("GET" | "HEAD", false) => verbs::list::list(self, &call),
@@ -288,6 +313,37 @@ impl Server {
 }
 
 impl Server {
+    /// A resource that no kind is served for: whoever may not even ask hears that first.
+    fn unknown_kind(
+        &self,
+        user: &User,
+        path: &ResourcePath,
+        method: &Method,
+    ) -> Result<HubResponse, ApiError> {
+        let verb = match (method.as_str(), path.name.is_some()) {
+            ("GET", false) => "list",
+            ("POST", _) => "create",
+            ("PUT", _) => "update",
+            ("PATCH", _) => "patch",
+            ("DELETE", _) => "delete",
+            _ => "get",
+        };
+        let wanted = Attributes {
+            verb: verb.to_owned(),
+            namespace: path.namespace.clone().unwrap_or_default(),
+            group: path.group.clone(),
+            resource: path.plural.clone(),
+            name: path.name.clone().unwrap_or_default(),
+            path: String::new(),
+        };
+        self.authorize(user, &wanted)?;
+        let is_served = |kind: &Kind| kind.group == path.group && kind.version == path.version;
+        if self.registry().all().any(|kind| !kind.is_custom() && is_served(&kind)) {
+            return Err(ApiError::no_resource());
+        }
+        Ok(page_not_found())
+    }
+
     /// An apply or update that makes an object needs the right to create it too.
     pub(crate) fn authorize_create(&self, call: &Call) -> Result<(), ApiError> {
         let wanted = Attributes { verb: "create".to_owned(), ..call.attributes(&Method::POST) };
@@ -297,7 +353,7 @@ impl Server {
 
 pub(crate) fn method_not_allowed() -> ApiError {
     let message = "the server does not allow this method on the requested resource";
-    ApiError::new(405, "MethodNotAllowed", message)
+    ApiError::generic(405, "MethodNotAllowed", message)
 }
 
 fn page_not_found() -> HubResponse {

@@ -133,6 +133,8 @@ pub struct RenderRequest<'a> {
     pub scope: &'a gotemplate::Scope,
     /// Which kinds live in namespaces.
     pub scopes: &'a dyn Scopes,
+    /// Where charts are kept between renders, by `manifest_id`; `None` keeps nothing.
+    pub charts: Option<&'a helm::ChartCache>,
 }
 
 /// Chart metadata and defaults, for the release record.

@@ -46,10 +46,11 @@ impl Jitter {
         Self(seed)
     }
 
-    /// Numbers that differ from process to process.
+    /// Numbers that differ from process to process; on a simulated thread, its seed decides them.
     #[must_use]
     pub fn from_entropy() -> Self {
-        Self(std::collections::hash_map::RandomState::new().build_hasher().finish())
+        let system = || std::collections::hash_map::RandomState::new().build_hasher().finish();
+        Self(crate::world::seed().unwrap_or_else(system))
     }
 
     /// A number in `0.0..1.0`.

@@ -273,6 +273,7 @@ where
             let (inner, stop) = (Arc::clone(&inner), stop.clone());
             async move {
                 tokio::select! {
+                    biased;
                     () = stop.cancelled() => {}
                     () = feed.run(&inner) => {}
                 }

@@ -1,7 +1,7 @@
 //! Clients of Kubernetes API servers.
 //!
 //! Owns where a client's address and credentials come from, its time limits and user agent, and
-//! the class of an API error. Start at [`from_environment`], [`from_parts`] or
+//! the class of an API error. Start at [`from_environment`], [`config_from_parts`] or
 //! [`from_kubeconfig_text`].
 
 use std::path::Path;
@@ -14,11 +14,14 @@ use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tower::timeout::TimeoutLayer;
 
+use crate::gate::Gate;
 use crate::proxy;
 
 /// How long a server may take to begin its answer. Watches answer their headers at once.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// Requests of one client that are under way at the same time; watches that run do not count.
+const REQUESTS_MAX: usize = 24;
 /// A kubeconfig is a few kilobytes; a Secret cannot hold more than this anyway.
 const KUBECONFIG_BYTES_MAX: usize = 1024 * 1024;
 
@@ -121,11 +124,31 @@ pub struct ServerParts<'a> {
     pub namespace: &'a str,
 }
 
-/// A client from an address, a CA and a token.
+/// Makes clients of configurations. Processes use [`Network`]; a simulation brings its own, which
+/// knows its API servers without sockets.
+pub trait Connect: std::fmt::Debug + Send + Sync {
+    /// A client for the server that `config` names.
+    ///
+    /// # Errors
+    /// When there can be none.
+    fn connect(&self, config: Config, user_agent: &str) -> Result<Client, ClientError>;
+}
+
+/// Clients that speak to servers over the network.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Network;
+
+impl Connect for Network {
+    fn connect(&self, config: Config, user_agent: &str) -> Result<Client, ClientError> {
+        build(config, user_agent)
+    }
+}
+
+/// The configuration for an address, a CA and a token.
 ///
 /// # Errors
 /// When one of the parts is malformed.
-pub fn from_parts(parts: &ServerParts<'_>, user_agent: &str) -> Result<Client, ClientError> {
+pub fn config_from_parts(parts: &ServerParts<'_>) -> Result<Config, ClientError> {
     let fail = |detail: String| ClientError::Parts { server: parts.server.to_owned(), detail };
     let uri: http::Uri =
         parts.server.trim().parse().map_err(|e| fail(format!("not an address: {e}")))?;
@@ -139,7 +162,7 @@ pub fn from_parts(parts: &ServerParts<'_>, user_agent: &str) -> Result<Client, C
     }
     config.auth_info =
         AuthInfo { token: parts.token.map(|t| t.trim().to_owned().into()), ..AuthInfo::default() };
-    build(config, user_agent)
+    Ok(config)
 }
 
 /// A client from a kubeconfig that came out of a Secret.
@@ -213,7 +236,8 @@ pub fn build(mut config: Config, user_agent: &str) -> Result<Client, ClientError
     }
     let builder = ClientBuilder::try_from(config)
         .map_err(|source| ClientError::Build { server, source: Box::new(source) })?;
-    Ok(builder.with_layer(&TimeoutLayer::new(ANSWER_TIMEOUT)).build())
+    let gated = builder.with_layer(&Gate::new(REQUESTS_MAX));
+    Ok(gated.with_layer(&TimeoutLayer::new(ANSWER_TIMEOUT)).build())
 }
 
 /// Splits PEM text into DER certificates.

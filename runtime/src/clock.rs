@@ -20,7 +20,7 @@ enum Source {
 }
 
 impl Clock {
-    /// The clock of the machine.
+    /// The clock of the machine; on a simulated thread, the simulation's.
     #[must_use]
     pub fn system() -> Self {
         Self(Source::System)
@@ -36,7 +36,7 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         match &self.0 {
-            Source::System => Timestamp::now(),
+            Source::System => crate::world::now(),
             Source::Tokio { origin, started } => {
                 origin.checked_add(started.elapsed()).unwrap_or(Timestamp::MAX)
             }

@@ -186,6 +186,7 @@ pub async fn lead<F, Fut>(
     let mut election = Election::new(client, config, clock);
     while !shutdown.is_cancelled() {
         tokio::select! {
+            biased;
             () = shutdown.cancelled() => return,
             () = election.acquire() => {}
         }
@@ -194,6 +195,7 @@ pub async fn lead<F, Fut>(
         let term = shutdown.child_token();
         let mut running = std::pin::pin!(work(term.clone()));
         let ended = tokio::select! {
+            biased;
             () = &mut running => true,
             () = shutdown.cancelled() => false,
             () = election.hold() => false,

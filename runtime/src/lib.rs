@@ -15,13 +15,16 @@ pub mod clock;
 pub mod conditions;
 pub mod control_loop;
 pub mod events;
+pub mod gate;
 pub mod http_server;
 pub mod lease;
 pub mod metrics;
+pub mod pace;
 pub mod proxy;
 pub mod shutdown;
 pub mod status;
 pub mod telemetry;
+pub mod world;
 
 pub use bundle_format::error::{Classify, ErrorClass, chain};
 pub use cache::{Cache, Change, ObjectKey};

@@ -3,7 +3,7 @@
 //! Owns the order of these steps. Invariant: the record of a version is written before its first object, so that a
 //! crash leaves nothing that nobody knows of. Start at [`Attempt::install`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +33,7 @@ use crate::live::releases::{self, DEPLOYMENT_ID, Record};
 use crate::live::wait::{wait_until_established, wait_until_ready};
 use crate::plan::ObjectKey;
 use crate::plan::apply::{ApplyOptions, ApplyPlan, DesiredSet, LiveSet, plan_apply};
+use crate::plan::health::Patience;
 use crate::plan::hooks::{Hook, Moment};
 use crate::release::{Chart, Info, Release, ReleaseName, ReleaseStatus};
 
@@ -62,10 +63,13 @@ impl Attempt<'_> {
         let (release_name, revision) = (self.release.name.clone(), self.next_version());
         let (manifest_id, kinds) = (id.content.to_string(), Arc::clone(&self.kinds));
         let capabilities = capabilities(&kinds)?;
+        let charts = Arc::clone(&self.deployer.charts);
         let host = Arc::new(ClusterHost::new(self.account.clone()));
         let scope = Scope { host, budget: Arc::new(Budget::default()) };
+        // The semaphore is never closed: without a place there is no error either.
+        let _place = self.deployer.renders.acquire().await.ok();
         // Rendering may take long: it must not hold up the other deployments' network traffic.
-        let task = tokio::task::spawn_blocking(move || {
+        let task = runtime::world::on_thread(move || {
             let request = RenderRequest {
                 bundle_id: &name,
                 set_id: &set_id,
@@ -77,6 +81,7 @@ impl Attempt<'_> {
                 capabilities: &capabilities,
                 scope: &scope,
                 scopes: &Served { kinds: &kinds, defined: BTreeMap::new() },
+                charts: Some(&charts),
             };
             render::render_manifest(&manifest, &options, &request).map(|set| (set, values))
         });
@@ -150,7 +155,11 @@ impl Attempt<'_> {
         }
         if let Some(limit) = self.timeout() {
             let keys: Vec<ObjectKey> = desired.objects.iter().map(ObjectKey::of).collect();
-            wait_until_ready(&self.account, &keys, limit).await?;
+            let patience = match self.helm(|helm| helm.wait_for_jobs) {
+                true => Patience::JobsComplete,
+                false => Patience::JobsRun,
+            };
+            wait_until_ready(&self.account, &keys, patience, limit).await?;
         }
         run_hooks(&self.account, hooks, after, limit).await?;
         Ok(changes.written)
@@ -225,10 +234,12 @@ impl Attempt<'_> {
         Ok((plan_apply(desired, &live, &options)?, live.objects))
     }
 
-    /// Objects that earlier revisions may have left: those of the last record, whatever became of it, and those of
-    /// the last one that was deployed.
+    /// Objects that earlier revisions may have left: those of the last one that was deployed, and of every one
+    /// since. One that failed may have made objects that no later one knows.
     fn previous(&self) -> Vec<Value> {
-        self.objects_in(self.history.last().into_iter().chain(self.last_deployed()))
+        let is_deployed = |record: &Record| record.release.info.status == ReleaseStatus::Deployed;
+        let from = self.history.iter().rposition(is_deployed).unwrap_or(0);
+        self.objects_in(self.history[from..].iter().rev())
     }
 
     fn last_deployed(&self) -> Option<&Record> {
@@ -278,7 +289,7 @@ impl Attempt<'_> {
         if let Err(second) = releases::update(&self.account, &record).await {
             tracing::warn!(release = %self.release, error = chain(&second), "record of the failure not written");
         }
-        self.retire_failed().await;
+        self.retire_failed(desired).await;
         if atomic {
             return Error::RolledBack {
                 release: self.release.name.clone(),
@@ -360,11 +371,20 @@ impl Attempt<'_> {
         Record { release, annotations }
     }
 
-    /// Failed versions must not pile up; the last good one is never among those that go.
-    async fn retire_failed(&self) {
+    /// Failed versions must not pile up; the last good one is never among those that go, nor is one that alone
+    /// knows of an object.
+    async fn retire_failed(&self, desired: &DesiredSet) {
         let current = self.next_version();
+        let good = self.objects_in(self.last_deployed());
+        let known: BTreeSet<ObjectKey> =
+            desired.objects.iter().chain(&good).map(ObjectKey::of).collect();
         let is_old_failure = |record: &&Record| {
-            record.release.info.status == ReleaseStatus::Failed && record.release.version != current
+            record.release.info.status == ReleaseStatus::Failed
+                && record.release.version != current
+                && self
+                    .objects_in([*record])
+                    .iter()
+                    .all(|object| known.contains(&ObjectKey::of(object)))
         };
         let old: Vec<Record> = self.history.iter().filter(is_old_failure).cloned().collect();
         if let Err(error) = releases::retire(&self.account, &old, 1).await {

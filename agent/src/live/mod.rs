@@ -9,6 +9,7 @@ pub mod hooks;
 pub mod host;
 pub mod member;
 pub mod observe;
+pub mod recent;
 pub mod releases;
 pub mod wait;
 pub mod watch;

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 
 use bundle_format::api::labels::{AGENT_NAMESPACE, BUNDLE_ID};
 use bundle_format::api::wire::Object;
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
@@ -94,7 +93,7 @@ pub async fn read(
 /// Creates a record, or writes it again when this revision exists already (after a crash, or a retry).
 pub async fn write(member: &Member, record: &Record) -> Result<(), Error> {
     let Record { release, annotations } = record;
-    let now = Timestamp::now();
+    let now = runtime::world::now();
     let key = secret_key(&release.id(), release.version);
     let secret = release.to_secret(annotations, Stamp::Created, now)?;
     match member.create(&key, &secret).await {
@@ -110,7 +109,7 @@ pub async fn write(member: &Member, record: &Record) -> Result<(), Error> {
 /// Writes the state of a record that exists.
 pub async fn update(member: &Member, record: &Record) -> Result<(), Error> {
     let Record { release, annotations } = record;
-    let mut secret = release.to_secret(annotations, Stamp::Modified, Timestamp::now())?;
+    let mut secret = release.to_secret(annotations, Stamp::Modified, runtime::world::now())?;
     // Type and name never change; leaving them out lets the server refuse nothing but what matters.
     secret["metadata"]["labels"]["createdAt"] = Value::Null;
     member.merge_patch(&secret_key(&release.id(), release.version), &secret).await?;

@@ -4,12 +4,11 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::member::Member;
 use crate::plan::ObjectKey;
-use crate::plan::health::assess_health;
+use crate::plan::health::{Patience, assess_progress};
 
 const ESTABLISH_LIMIT: Duration = Duration::from_secs(30);
 const DELETE_LIMIT: Duration = Duration::from_secs(30);
@@ -24,10 +23,12 @@ pub struct TimedOut {
     pub waiting: Vec<String>,
 }
 
-/// Waits until all objects are ready, at most `limit`.
+/// Waits until all objects are ready, at most `limit`; jobs are ready when they run, or when they
+/// are complete, as `patience` says.
 pub async fn wait_until_ready(
     member: &Member,
     keys: &[ObjectKey],
+    patience: Patience,
     limit: Duration,
 ) -> Result<(), TimedOut> {
     let deadline = Instant::now() + limit;
@@ -40,7 +41,7 @@ pub async fn wait_until_ready(
             // A failed read counts as "not ready": the time limit decides, not the network.
             let text = match member.get(&key).await {
                 Ok(Some(object)) => {
-                    let health = assess_health(&object, Timestamp::now());
+                    let health = assess_progress(&object, patience, runtime::world::now());
                     if health.is_ready() {
                         continue;
                     }
@@ -70,7 +71,8 @@ pub async fn wait_until_established<'a>(
     definitions: impl Iterator<Item = &'a ObjectKey>,
 ) {
     let keys: Vec<ObjectKey> = definitions.cloned().collect();
-    if let Err(error) = wait_until_ready(member, &keys, ESTABLISH_LIMIT).await {
+    if let Err(error) = wait_until_ready(member, &keys, Patience::default(), ESTABLISH_LIMIT).await
+    {
         tracing::warn!(%error, "custom resource definitions are not established");
     }
 }

@@ -7,6 +7,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::hooks::{Progress, hook_progress};
 use super::kinds;
 
 /// What an object says about itself: the summary that stands in `status.nonReadyStatus`.
@@ -164,6 +165,27 @@ pub fn assess_health(object: &Value, now: Timestamp) -> Health {
     }
     health.state = health.state.to_lowercase();
     health.messages = without_repetitions(health.messages);
+    health
+}
+
+/// What an operation that waits for objects asks of jobs (`helm.waitForJobs`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Patience {
+    /// They are ready as soon as they run.
+    #[default]
+    JobsRun,
+    /// They are ready when they are complete.
+    JobsComplete,
+}
+
+/// Judges one live object for an operation that waits for it.
+#[must_use]
+pub fn assess_progress(object: &Value, patience: Patience, now: Timestamp) -> Health {
+    let mut health = assess_health(object, now);
+    let is_job = object["kind"] == "Job" && hook_progress(object) == Progress::Running;
+    if patience == Patience::JobsComplete && is_job && health.is_ready() {
+        health.transitioning = true;
+    }
     health
 }
 
@@ -419,6 +441,23 @@ mod tests {
                 {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}]}}));
         assert!(health.is_ready(), "{health:?}");
         assert_eq!(health.state, "active");
+    }
+
+    #[test]
+    fn a_job_that_runs_is_ready_unless_its_end_is_waited_for() {
+        let running = json!({"apiVersion": "batch/v1", "kind": "Job",
+            "status": {"startTime": "2026-01-01T00:00:00Z", "active": 1}});
+        let mut complete = running.clone();
+        complete["status"]["conditions"] = json!([{"type": "Complete", "status": "True"}]);
+        let now = "2026-01-01T00:00:01Z".parse().unwrap();
+        for (job, patience, is_ready) in [
+            (&running, Patience::JobsRun, true),
+            (&running, Patience::JobsComplete, false),
+            (&complete, Patience::JobsComplete, true),
+        ] {
+            let health = assess_progress(job, patience, now);
+            assert_eq!(health.is_ready(), is_ready, "{patience:?}: {health:?}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod health;
 pub mod hooks;
 mod kinds;
 pub mod normalize;
+pub mod unserved;
 
 use std::fmt;
 

@@ -4,6 +4,7 @@
 //! follows. Must not know rollouts or Secrets' objects. Start at [`resolve_target`].
 
 pub mod merge;
+pub mod moved;
 pub mod values;
 
 use std::collections::BTreeMap;

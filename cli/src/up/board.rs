@@ -10,6 +10,13 @@ use serde_json::Value;
 
 use super::objects;
 use crate::Ui;
+use crate::ui::Paint;
+
+/// Rows on a terminal; the smallest ones have 24 lines.
+const ROWS_MAX: usize = 18;
+
+/// Width of the bar.
+const BAR: usize = 20;
 
 /// One line: what it is, how far it is, what is in the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,7 +112,7 @@ impl Board {
         if *picture == self.shown {
             return Ok(());
         }
-        let text = if ui.is_terminal() { self.redraw(picture) } else { self.changes(picture) };
+        let text = if ui.is_terminal() { self.redraw(picture, ui) } else { self.changes(picture) };
         self.shown = picture.clone();
         ui.out(&text)?;
         ui.flush()
@@ -116,19 +123,21 @@ impl Board {
         self.lines_count = 0;
     }
 
-    fn redraw(&mut self, picture: &Picture) -> String {
+    fn redraw(&mut self, picture: &Picture, ui: &Ui) -> String {
         let mut text = String::new();
         if self.lines_count > 0 {
             // Up to the first line of the last picture, and clear from there.
             text.push_str(&format!("\u{1b}[{}A\u{1b}[J", self.lines_count));
         }
-        let lines = table(picture);
+        let lines = table(picture, ui);
         self.lines_count = lines.len();
+        // A line that wraps would be two, and the count of lines wrong: the terminal cuts it.
+        text.push_str("\u{1b}[?7l");
         for line in lines {
-            text.push_str(&line);
+            text.push_str(line.trim_end());
             text.push('\n');
         }
-        text
+        text + "\u{1b}[?7h"
     }
 
     fn changes(&self, picture: &Picture) -> String {
@@ -142,30 +151,39 @@ impl Board {
     }
 }
 
-fn table(picture: &Picture) -> Vec<String> {
-    let width =
-        |f: fn(&Row) -> &str| picture.rows.iter().map(|r| f(r).chars().count()).max().unwrap_or(0);
+/// The rows that fit on the smallest screens; those that wait are more interesting.
+fn rows_to_show(picture: &Picture) -> Vec<&Row> {
+    let surplus = picture.rows.len().saturating_sub(ROWS_MAX);
+    let ready = picture.rows.iter().rev().filter(|row| row.is_ready).take(surplus);
+    let hidden: Vec<&str> = ready.map(|row| row.name.as_str()).collect();
+    let mut rows: Vec<&Row> = picture.rows.iter().collect();
+    rows.retain(|row| !(row.is_ready && hidden.contains(&row.name.as_str())));
+    rows.truncate(ROWS_MAX);
+    rows
+}
+
+fn table(picture: &Picture, ui: &Ui) -> Vec<String> {
+    let rows = rows_to_show(picture);
+    let width = |f: fn(&Row) -> &str| rows.iter().map(|r| f(r).chars().count()).max().unwrap_or(0);
     let (names, progress) = (width(|r| &r.name), width(|r| &r.progress));
-    let mut lines: Vec<String> = picture
-        .rows
-        .iter()
-        .map(|r| {
-            let mark = if r.is_ready { "\u{1b}[32m✓\u{1b}[0m" } else { "\u{1b}[33m…\u{1b}[0m" };
-            // One line each, or the redraw would count wrong.
-            let note: String = r.note.chars().filter(|c| !c.is_control()).take(70).collect();
-            format!(
-                "{mark} {:<8} {:<names$}  {:<progress$}  \u{1b}[2m{note}\u{1b}[0m",
-                r.kind, r.name, r.progress
-            )
-        })
-        .collect();
+    let line = |row: &&Row| {
+        let mark = match row.is_ready {
+            true => ui.painted(Paint::Good, "✓"),
+            false => ui.painted(Paint::Waiting, "…"),
+        };
+        let note: String = row.note.chars().filter(|c| !c.is_control()).take(200).collect();
+        let note = ui.painted(Paint::Faint, &note);
+        let (kind, name, so_far) = (row.kind, &row.name, &row.progress);
+        format!("{mark} {kind:<8} {name:<names$}  {so_far:<progress$}  {note}")
+    };
+    let mut lines: Vec<String> = rows.iter().map(line).collect();
+    if rows.len() < picture.rows.len() {
+        lines.push(format!("  and {} more", picture.rows.len() - rows.len()));
+    }
     let (ready, all) = picture.bundle_counts();
-    let filled = (ready * 20).checked_div(all).unwrap_or(0);
-    lines.push(format!(
-        "  bundles  {}{} {ready}/{all}",
-        "█".repeat(filled),
-        "░".repeat(20 - filled)
-    ));
+    let filled = (ready * BAR).checked_div(all).unwrap_or(0);
+    let bar = ui.painted(Paint::Good, &"█".repeat(filled)) + &"░".repeat(BAR - filled);
+    lines.push(format!("  bundles  {bar} {ready}/{all}"));
     lines
 }
 
@@ -206,5 +224,36 @@ mod tests {
             board.show(&Picture { rows: vec![bundle(progress, "")] }, &mut ui).expect("shown");
         }
         assert_eq!(captured.out(), "bundle web: 1/2 waiting\nbundle web: 2/2 ready\n");
+    }
+
+    #[test]
+    fn a_terminal_gets_a_table_that_is_drawn_anew_in_its_place() {
+        let (mut ui, captured) = Ui::captured_terminal(false);
+        let mut board = Board::new();
+        for progress in ["1/2", "2/2"] {
+            board.show(&Picture { rows: vec![bundle(progress, "")] }, &mut ui).expect("shown");
+        }
+        let drawn = [
+            "\u{1b}[?7l… bundle   web  1/2\n  bundles  ░░░░░░░░░░░░░░░░░░░░ 0/1\n\u{1b}[?7h",
+            "\u{1b}[2A\u{1b}[J",
+            "\u{1b}[?7l✓ bundle   web  2/2\n  bundles  ████████████████████ 1/1\n\u{1b}[?7h",
+        ];
+        assert_eq!(captured.out(), drawn.concat());
+        let (mut ui, captured) = Ui::captured_terminal(true);
+        let picture = Picture { rows: vec![bundle("2/2", "")] };
+        Board::new().show(&picture, &mut ui).expect("shown");
+        assert!(captured.out().contains("\u{1b}[32m✓\u{1b}[0m bundle"), "{}", captured.out());
+    }
+
+    #[test]
+    fn more_rows_than_a_screen_has_hide_ready_ones_first() {
+        let named = |number: usize| {
+            let progress = if number == 25 { "0/2" } else { "2/2" };
+            Row { name: format!("web-{number}"), ..bundle(progress, "") }
+        };
+        let picture = Picture { rows: (0..30).map(named).collect() };
+        let rows = rows_to_show(&picture);
+        assert_eq!(rows.len(), ROWS_MAX);
+        assert_eq!(rows.last().expect("one").name, "web-25");
     }
 }

@@ -4,10 +4,19 @@
 //! [`Cluster::start`].
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use hub::{Hub, Listening, Options, Simulation, User};
+
+/// Whether a cluster of this name was kept in `data`.
+pub(super) fn has_data(data: &Path, name: &str) -> bool {
+    folder(data, name).is_dir()
+}
+
+fn folder(data: &Path, name: &str) -> PathBuf {
+    data.join("clusters").join(name)
+}
 
 /// A running cluster; it stops listening when this is dropped.
 pub(super) struct Cluster {
@@ -33,7 +42,7 @@ impl Cluster {
     /// Opens the cluster's data and listens.
     pub(super) async fn start(start: Start<'_>) -> anyhow::Result<Cluster> {
         let name = start.name;
-        let data = start.data.map(|folder| folder.join("clusters").join(name));
+        let data = start.data.map(|data| folder(data, name));
         if let Some(folder) = &data {
             let failed =
                 || format!("cannot create {}; choose a folder with --data", folder.display());
@@ -42,10 +51,9 @@ impl Cluster {
         let options = Options { data, simulation: start.simulation, ..Options::default() };
         let hub = Hub::open(&options).with_context(|| format!("starting cluster {name}"))?;
         let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), start.port);
-        let listening = hub
-            .listen(address, &[])
-            .await
-            .with_context(|| format!("starting cluster {name}; choose other ports with --port"))?;
+        let listening = hub.listen(address, &[]).await.with_context(|| {
+            format!("starting cluster {name}; choose other ports with --port, 0 for free ones")
+        })?;
         hub.ready().await;
         let client = kube::Client::new(hub.clone(), "default");
         Ok(Cluster { name: name.to_owned(), client, hub, listening })

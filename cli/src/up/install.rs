@@ -56,13 +56,14 @@ pub(super) async fn install_hub(hub: &Cluster) -> anyhow::Result<()> {
 /// Makes a registration token and waits for the values that a person would give to the agent's
 /// chart.
 pub(super) async fn registration_values(hub: &Client) -> anyhow::Result<Value> {
-    const NAME: &str = "fleet-up";
     let tokens =
         format!("/apis/{}/namespaces/{WORKSPACE}/clusterregistrationtokens", labels::API_VERSION);
+    // A name of its own each time: one of an earlier start may have expired.
     let token = json!({"apiVersion": labels::API_VERSION, "kind": "ClusterRegistrationToken",
-        "metadata": {"name": NAME, "namespace": WORKSPACE}, "spec": {"ttl": "240h"}});
-    objects::ensure(hub, &tokens, &token).await?;
-    let secret = format!("/api/v1/namespaces/{WORKSPACE}/secrets/{NAME}");
+        "metadata": {"generateName": "fleet-up-", "namespace": WORKSPACE}, "spec": {"ttl": "1h"}});
+    let token = objects::create(hub, &tokens, &token).await?;
+    let name = token["metadata"]["name"].as_str().unwrap_or_default();
+    let secret = format!("/api/v1/namespaces/{WORKSPACE}/secrets/{name}");
     let deadline = tokio::time::Instant::now() + TOKEN_TIMEOUT;
     loop {
         let found = objects::get(hub, &secret).await?;
@@ -72,42 +73,26 @@ pub(super) async fn registration_values(hub: &Client) -> anyhow::Result<Value> {
             return Ok(goyaml::from_str(&String::from_utf8_lossy(&text))?);
         }
         if tokio::time::Instant::now() > deadline {
-            bail!("the controller made no values for ClusterRegistrationToken {WORKSPACE}/{NAME}");
+            bail!("the controller made no values for ClusterRegistrationToken {WORKSPACE}/{name}");
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
-/// What the agent's chart writes on a member.
+/// What the agent's chart writes on a member. An agent that is registered has no use for `values`.
 pub(super) async fn install_agent(
     member: &Cluster,
-    values: &Value,
+    values: Option<&Value>,
     cluster_labels: &BTreeMap<String, String>,
 ) -> anyhow::Result<()> {
     let client = &member.client;
     let system = labels::SYSTEM_NAMESPACE;
     objects::ensure(client, "/api/v1/namespaces", &namespace(system)).await?;
-    let fields = [
-        "systemRegistrationNamespace",
-        "clusterNamespace",
-        "token",
-        "tokenName",
-        "apiServerURL",
-        "apiServerCA",
-    ];
-    let data: Value = fields
-        .iter()
-        .map(|field| {
-            let text = values[*field].as_str().unwrap_or_default();
-            ((*field).to_owned(), Value::from(STANDARD.encode(text)))
-        })
-        .collect();
     let path = format!("/api/v1/namespaces/{system}");
-    // An agent that has its own credential removed this Secret and does not need it again.
-    let credential = format!("{path}/secrets/{}", labels::AGENT_NAME);
-    if objects::get(client, &credential).await?.is_none() {
+    if let Some(values) = values {
         let secret = json!({"apiVersion": "v1", "kind": "Secret",
-            "metadata": {"name": labels::AGENT_BOOTSTRAP_NAME, "namespace": system}, "data": data});
+            "metadata": {"name": labels::AGENT_BOOTSTRAP_NAME, "namespace": system},
+            "data": bootstrap_data(values)});
         objects::ensure(client, &format!("{path}/secrets"), &secret).await?;
     }
     let config = json!({"agentTLSMode": "strict", "labels": cluster_labels,
@@ -116,4 +101,18 @@ pub(super) async fn install_agent(
         "metadata": {"name": labels::AGENT_NAME, "namespace": system},
         "data": {labels::CONFIG_KEY: config.to_string()}});
     objects::ensure(client, &format!("{path}/configmaps"), &map).await
+}
+
+/// The keys that the chart takes from the values of a token.
+fn bootstrap_data(values: &Value) -> Value {
+    const KEYS: [&str; 6] = [
+        "systemRegistrationNamespace",
+        "clusterNamespace",
+        "token",
+        "tokenName",
+        "apiServerURL",
+        "apiServerCA",
+    ];
+    let encoded = |key: &str| STANDARD.encode(values[key].as_str().unwrap_or_default());
+    KEYS.iter().map(|key| ((*key).to_owned(), Value::from(encoded(key)))).collect()
 }

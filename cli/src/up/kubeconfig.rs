@@ -27,5 +27,9 @@ pub(super) fn write_kubeconfig(path: &Path, clusters: &[&Cluster]) -> anyhow::Re
     let config: Value = json!({"apiVersion": "v1", "kind": "Config", "clusters": rows,
         "users": users, "contexts": contexts, "current-context": current});
     let text = serde_yaml::to_string(&config).context("writing the kubeconfig")?;
-    hub::write_private(path, &text).with_context(|| format!("writing {}", path.display()))
+    // Whoever waits for the file must not read half of it.
+    let partial = path.with_extension("partial");
+    let written =
+        hub::write_private(&partial, &text).and_then(|()| std::fs::rename(&partial, path));
+    written.with_context(|| format!("writing {}", path.display()))
 }

@@ -13,12 +13,22 @@ pub(super) async fn ensure(client: &Client, path: &str, object: &Value) -> anyho
     match send(client, "POST", path, "application/json", object).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.code == 409 => {
-            let path = format!("{path}/{name}");
-            let media = "application/merge-patch+json";
-            send(client, "PATCH", &path, media, object).await.map(drop).with_context(failed)
+            merge(client, &format!("{path}/{name}"), object).await
         }
         Err(error) => Err(error).with_context(failed),
     }
+}
+
+/// Creates `object`, whose name the server makes, and answers with it.
+pub(super) async fn create(client: &Client, path: &str, object: &Value) -> anyhow::Result<Value> {
+    let sent = send(client, "POST", path, "application/json", object).await;
+    sent.with_context(|| format!("writing to {path}"))
+}
+
+/// Merges `patch` into the object at `path`.
+pub(super) async fn merge(client: &Client, path: &str, patch: &Value) -> anyhow::Result<()> {
+    let sent = send(client, "PATCH", path, "application/merge-patch+json", patch).await;
+    sent.map(drop).with_context(|| format!("writing {path}"))
 }
 
 /// Reads one object; `None` when it is not there.

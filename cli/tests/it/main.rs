@@ -2,3 +2,5 @@
 
 mod golden;
 mod story;
+mod up;
+mod up_support;

@@ -95,7 +95,11 @@ async fn ensure_content(ctx: &Context, known: &KnownBundle) -> Result<(), Error>
     content.metadata.labels = None;
     let contents: Api<Content> = Api::all(ctx.client.clone());
     match contents.create(&PostParams::default(), &content).await {
-        Ok(_) => Ok(()),
+        Ok(_) => {
+            // Nobody has counted its users yet: no need to read that.
+            ctx.memory.set_count(&name, 0);
+            Ok(())
+        }
         // Another Bundle has the same files.
         Err(error) if code_of(&error) == Some(409) => Ok(()),
         Err(error) => Err(ApiError::new(format!("store content {name}"), error).into()),

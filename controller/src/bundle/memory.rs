@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use runtime::ObjectKey;
+use tokio::time::{Duration, Instant};
 
 use super::plan::status::Outcome;
 
@@ -21,6 +22,8 @@ struct Inner {
     counts: BTreeMap<String, usize>,
     /// Contents that somebody has needed since the start.
     referenced: BTreeSet<String>,
+    /// Since when nobody has been seen to need a Content.
+    unneeded: BTreeMap<String, Instant>,
     /// How often something a Bundle's plan depends on has changed.
     epochs: BTreeMap<ObjectKey, u64>,
     /// Rollouts that have nothing left to do, with the epoch they were planned in.
@@ -110,6 +113,18 @@ impl Memory {
         }
     }
 
+    /// For how long nobody has been seen to need a Content; asking starts the count.
+    ///
+    /// Not by its creation time: that is another machine's clock.
+    pub fn unneeded_for(&self, content: &str) -> Duration {
+        self.lock().unneeded.entry(content.to_owned()).or_insert_with(Instant::now).elapsed()
+    }
+
+    /// Notes that somebody needs a Content, or will.
+    pub fn note_needed(&self, content: &str) {
+        self.lock().unneeded.remove(content);
+    }
+
     /// Whether somebody has needed a Content since the start.
     pub fn was_referenced(&self, content: &str) -> bool {
         self.lock().referenced.contains(content)
@@ -120,5 +135,6 @@ impl Memory {
         let mut inner = self.lock();
         inner.counts.remove(content);
         inner.referenced.remove(content);
+        inner.unneeded.remove(content);
     }
 }

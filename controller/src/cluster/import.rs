@@ -8,7 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use bundle_format::api::{Cluster, GoDuration, labels, names};
 use kube::{Client, ResourceExt};
-use runtime::{ApiError, ObjectKey};
+use runtime::{ApiError, ObjectKey, world};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha224};
@@ -249,7 +249,7 @@ async fn ensure_client_id(ctx: &Context, cluster: &Cluster) -> Result<(), Error>
     let patch = json!({
         // Two processes must not choose two identities.
         "metadata": { "resourceVersion": cluster.metadata.resource_version },
-        "spec": { "clientID": random_text() },
+        "spec": { "clientID": random_text()? },
     });
     api.patch(&cluster.name_any(), &Default::default(), &kube::api::Patch::Merge(&patch))
         .await
@@ -258,11 +258,13 @@ async fn ensure_client_id(ctx: &Context, cluster: &Cluster) -> Result<(), Error>
 }
 
 /// 54 characters nobody can guess.
-fn random_text() -> String {
-    use rand::Rng as _;
-    const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
-    let mut rng = rand::rng();
-    (0..54).map(|_| char::from(ALPHABET[rng.random_range(0..ALPHABET.len())])).collect()
+fn random_text() -> Result<String, Error> {
+    const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let mut bytes = [0; 54];
+    let failed = |error: world::NoChance| Error::NotYet { what: error.to_string() };
+    world::fill_random(&mut bytes).map_err(failed)?;
+    // 32 letters: five bits of each byte choose one, all with the same chance.
+    Ok(bytes.map(|byte| char::from(ALPHABET[usize::from(byte) % ALPHABET.len()])).iter().collect())
 }
 
 /// The token with which the new agent registers; created when there is none.

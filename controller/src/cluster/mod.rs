@@ -265,7 +265,9 @@ async fn write_status(
         Api::namespaced(ctx.client.clone(), &cluster.namespace().unwrap_or_default());
     // Nobody else writes conditions of Clusters: no need to insist on a version.
     let write = StatusWrite { name: &name, resource_version: None, noise: &[] };
-    patch_status(&api, &write, &before, &to_value(after)).await?;
+    if patch_status(&api, &write, &before, &to_value(after)).await?.is_some() {
+        ctx.paces.clusters.note_write(&ObjectKey::of_meta(&cluster.metadata));
+    }
     Ok(())
 }
 

@@ -12,6 +12,7 @@ use bundle_format::api::{
     names, set_condition,
 };
 use jiff::Timestamp;
+use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::{Api, ResourceExt};
 use runtime::events::{EventType, Occurrence};
 use runtime::status::{StatusWrite, patch_status};
@@ -29,6 +30,9 @@ use crate::stores::{BY_CLIENT_ID, label};
 pub const ALLOW_TAKEOVER: &str = "fleet.cattle.io/allow-agent-takeover";
 /// What a request says about its own fate.
 const ACCEPTED: &str = "Accepted";
+
+/// Clusters read at once when a new one is about to be made.
+const CLUSTERS_PAGE: u32 = 500;
 
 /// What one decision needs to know.
 struct RequestWorld {
@@ -211,6 +215,9 @@ async fn create_cluster(
     name: &str,
     labels: &BTreeMap<String, String>,
 ) -> Result<(), Error> {
+    if has_cluster(ctx, request).await? {
+        return Err(Error::NotYet { what: "the cluster of this client to be seen".to_owned() });
+    }
     let cluster = json!({
         "apiVersion": labels::API_VERSION, "kind": "Cluster",
         "metadata": { "name": name, "namespace": request.namespace(), "labels": labels },
@@ -219,6 +226,30 @@ async fn create_cluster(
     ctx.objects.ensure(&cluster).await?;
     tracing::info!(cluster = name, "cluster created for a registering agent");
     Ok(())
+}
+
+/// Asks the API server whether the client has a Cluster that the cache does not show yet: somebody
+/// may have made it a moment before the agent came, and a second one would take the agent away from
+/// the first. Reads all Clusters of the namespace, once in the life of a cluster.
+async fn has_cluster(ctx: &Context, request: &ClusterRegistration) -> Result<bool, Error> {
+    let namespace = request.namespace().unwrap_or_default();
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(ctx.client.clone(), &namespace, &ApiResource::erase::<Cluster>(&()));
+    let mut page = ListParams::default().limit(CLUSTERS_PAGE);
+    loop {
+        let clusters = api.list(&page).await;
+        let clusters = clusters.map_err(|error| {
+            runtime::ApiError::new(format!("list clusters in {namespace}"), error)
+        })?;
+        let client_id = request.spec.client_id.as_str();
+        if clusters.items.iter().any(|cluster| cluster.data["spec"]["clientID"] == client_id) {
+            return Ok(true);
+        }
+        match clusters.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => page = page.continue_token(&token),
+            None => return Ok(false),
+        }
+    }
 }
 
 async fn delete_rivals(ctx: &Context, rivals: &[Arc<ClusterRegistration>]) -> Result<(), Error> {

@@ -1,3 +1,12 @@
 //! Everything of this crate that is judged from outside.
 
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test ends, loudly, where what it takes for granted does not hold"
+)]
+
+mod clusters;
+mod delivery;
 mod rbac;
+mod world;

@@ -81,6 +81,12 @@ const NEEDS: &[(&str, &str, &[&str])] = &[
     ("fleet.cattle.io", "bundlenamespacemappings", &["list", "watch"]),
     ("fleet.cattle.io", "gitreporestrictions", &["list", "watch"]),
     ("fleet.cattle.io", "policies", &["list", "watch"]),
+    ("fleet.cattle.io", "helmops", &["list", "watch"]),
+    ("fleet.cattle.io", "helmops/status", &["patch"]),
+    ("fleet.cattle.io", "imagescans", &["list", "watch"]),
+    ("fleet.cattle.io", "imagescans/status", &["patch"]),
+    ("fleet.cattle.io", "schedules", &["list", "watch"]),
+    ("fleet.cattle.io", "schedules/status", &["patch"]),
 ];
 
 #[test]

@@ -23,6 +23,10 @@ use super::{HostletConfig, NODE, Process, Processes, Seen, follow, volumes};
 const BACKOFF_MIN: Duration = Duration::from_millis(300);
 const BACKOFF_MAX: Duration = Duration::from_secs(8);
 
+/// Address of every pod (RFC 5737, nobody's). Loopback would be the truth, but Kubernetes refuses it
+/// in Endpoints and writes an Event about that again and again.
+const POD_ADDRESS: &str = "192.0.2.1";
+
 /// How long a process may take to end by itself.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -294,7 +298,7 @@ impl Runner {
         };
         json!({
             "phase": phase,
-            "hostIP": "127.0.0.1", "podIP": "127.0.0.1", "podIPs": [{ "ip": "127.0.0.1" }],
+            "hostIP": "127.0.0.1", "podIP": POD_ADDRESS, "podIPs": [{ "ip": POD_ADDRESS }],
             "startTime": self.pod.metadata.creation_timestamp,
             "conditions": [
                 condition("PodScheduled", true), condition("Initialized", true),

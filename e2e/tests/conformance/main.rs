@@ -6,8 +6,11 @@ mod charts;
 mod delivery;
 mod harness;
 mod kill;
+mod moves;
+mod nightly;
 mod support;
 mod tutorial;
+mod wave;
 
 use std::process::ExitCode;
 
@@ -16,7 +19,7 @@ use e2e::story::tell;
 use e2e::world::World;
 
 fn main() -> ExitCode {
-    let stories = stories![
+    let mut stories = stories![
         harness::clusters_answer,
         harness::pods_tell_the_truth,
         charts::rights_are_those_of_the_golden,
@@ -38,7 +41,17 @@ fn main() -> ExitCode {
         delivery::deleted_object_comes_back,
         delivery::invalid_manifest_names_file_and_line,
         delivery::deleted_gitrepo_removes_what_it_made,
+        moves::renamed_path_keeps_its_volume_claim,
+        moves::chart_of_a_helm_repository_reaches_members,
         kill::killed_processes_change_nothing,
     ];
+    if std::env::var_os(nightly::SWITCH).is_some() {
+        stories.retain(|story| story.foundation);
+        stories.extend(stories![;;
+            nightly::killed_in_every_phase_changes_nothing,
+            nightly::outage_of_the_hub_is_survived,
+            nightly::outage_of_a_member_is_survived,
+        ]);
+    }
     tell(&stories, || World::start(2))
 }

@@ -7,6 +7,7 @@ mod archive;
 mod credentials;
 mod index;
 mod oci;
+mod pull;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,6 +23,8 @@ use runtime::{Classify, ErrorClass};
 
 use crate::net::{Access, Ask, Fetcher, NetError};
 pub(crate) use credentials::HelmAccess;
+use credentials::SourceAccess;
+pub use pull::{PullError, pull_chart};
 
 /// Longest archive; Helm's own limit for what it unpacks is 100 MiB.
 const ARCHIVE_BYTES_MAX: u64 = 32 * 1024 * 1024;
@@ -187,15 +190,26 @@ async fn fetch_chart(
     if let Some(archive) = is_fixed.then(|| store.kept(&key)).flatten() {
         return Ok(Fetched { url: source.clone(), version: version.clone(), archive });
     }
-    let fetched = match (source.starts_with("oci://"), repo.is_empty()) {
-        (true, _) => oci::fetch(store, &access, source, version).await?,
-        (false, false) => index::fetch(store, &access.access, request).await?,
-        (false, true) => fetch_archive(store, &access.access, chart).await?,
-    };
+    let fetched = fetch_fresh(store, &access, request).await?;
     if is_fixed {
         store.keep(&key, &fetched.archive);
     }
     Ok(fetched)
+}
+
+/// Fetches whatever was kept before.
+async fn fetch_fresh(
+    store: &ChartStore,
+    access: &SourceAccess,
+    request: &ChartRequest,
+) -> Result<Fetched, FetchChartError> {
+    let ChartRequest { chart, repo, version } = request;
+    let source = if repo.is_empty() { chart } else { repo };
+    match (source.starts_with("oci://"), repo.is_empty()) {
+        (true, _) => oci::fetch(store, access, source, version).await,
+        (false, false) => index::fetch(store, &access.access, request).await,
+        (false, true) => fetch_archive(store, &access.access, chart).await,
+    }
 }
 
 /// A chart whose address is that of its archive.

@@ -149,6 +149,7 @@ pub async fn fetch_tree(
     };
     let secs = store.limits.timeout.as_secs();
     tokio::select! {
+        biased;
         () = cancel.cancelled() => Err(GitError::Cancelled),
         result = tokio::time::timeout(store.limits.timeout, work) => result.unwrap_or_else(|_| {
             Err(GitError::TimedOut { commit: commit.clone(), url: remote.redacted(), secs })
@@ -187,6 +188,7 @@ async fn watch_size(
     let before = pack_bytes(dir);
     loop {
         tokio::select! {
+            biased;
             result = &mut done => {
                 let failed = |e: tokio::task::JoinError| GitError::Store { detail: e.to_string() };
                 return result.map_err(failed)?;

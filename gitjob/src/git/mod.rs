@@ -8,11 +8,13 @@ pub mod fetch;
 pub mod heads;
 mod packet;
 pub mod remote;
+pub mod source;
 pub mod tree;
 
 pub use fetch::{GitStore, fetch_tree};
 pub use heads::Heads;
-pub use remote::{Reference, Remote, resolve_head};
+pub use remote::{Reference, Remote, default_branch, resolve_head};
+pub use source::{CommitTree, Source};
 pub use tree::GitTree;
 
 use runtime::{Classify, ErrorClass};

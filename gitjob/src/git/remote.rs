@@ -19,6 +19,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use reqwest::Url;
 
 use super::packet::{self, Packet};
+use super::source::Source;
 use super::{CommitId, GitError};
 use crate::net::{Access, Ask, Credentials, Fetcher, NetError, Reply, redacted};
 
@@ -81,6 +82,8 @@ pub struct Link {
     version_2: Mutex<BTreeMap<String, Url>>,
     /// Folders of this machine are served too.
     serves_local: bool,
+    /// Takes the place of all servers.
+    source: Option<Arc<dyn Source>>,
 }
 
 impl std::fmt::Debug for Link {
@@ -93,14 +96,25 @@ impl Link {
     /// `timeout` is the limit of one listing (Fleet's `gitClientTimeout`, 30 s by default).
     #[must_use]
     pub fn new(fetcher: Arc<Fetcher>, timeout: Duration) -> Arc<Self> {
-        Arc::new(Self { fetcher, timeout, version_2: Mutex::default(), serves_local: false })
+        Arc::new(Self::plain(fetcher, timeout))
+    }
+
+    fn plain(fetcher: Arc<Fetcher>, timeout: Duration) -> Self {
+        let version_2 = Mutex::default();
+        Self { fetcher, timeout, version_2, serves_local: false, source: None }
+    }
+
+    /// [`Link::new`], with `source` in the place of all servers.
+    #[must_use]
+    pub fn of_source(fetcher: Arc<Fetcher>, source: Arc<dyn Source>) -> Arc<Self> {
+        Arc::new(Self { source: Some(source), ..Self::plain(fetcher, Duration::ZERO) })
     }
 
     /// [`Link::new`], with `file://` addresses served as well: for a process whose user owns the
     /// machine. Never where GitRepos come from others, who could read any repository on it.
     #[must_use]
     pub fn serving_local(fetcher: Arc<Fetcher>, timeout: Duration) -> Arc<Self> {
-        Arc::new(Self { fetcher, timeout, version_2: Mutex::default(), serves_local: true })
+        Arc::new(Self { serves_local: true, ..Self::plain(fetcher, timeout) })
     }
 }
 
@@ -152,6 +166,12 @@ impl Remote {
     #[must_use]
     pub fn local_folder(&self) -> Option<PathBuf> {
         (self.url.scheme() == "file").then(|| self.url.to_file_path().ok()).flatten()
+    }
+
+    /// What takes the place of the server.
+    #[must_use]
+    pub fn source(&self) -> Option<&Arc<dyn Source>> {
+        self.link.source.as_ref()
     }
 
     /// Names this remote, its ref and its access; equal keys get equal answers.
@@ -209,9 +229,10 @@ pub async fn resolve_head(remote: &Remote) -> Result<CommitId, GitError> {
         return Ok(commit.clone());
     }
     let names = remote.reference.full_names();
-    let listing = match remote.local_folder() {
-        Some(folder) => list_local_refs(folder, names.clone()).await?,
-        None => list_refs(remote, &names).await?,
+    let listing = match (remote.source(), remote.local_folder()) {
+        (Some(source), _) => source.refs(&remote.redacted())?,
+        (None, Some(folder)) => list_local_refs(folder, names.clone()).await?,
+        (None, None) => list_refs(remote, &names).await?,
     };
     let found = names.iter().find_map(|name| listing.get(name));
     found.cloned().ok_or_else(|| match &remote.reference {
@@ -272,7 +293,7 @@ async fn list_refs(remote: &Remote, names: &[String]) -> Result<Listing, GitErro
             version_2.insert(remote.server_key(), base);
             Ok(listing)
         }
-        Advertised::Refs(listing) => Ok(listing),
+        Advertised::Refs(listing, _) => Ok(listing),
     }
 }
 
@@ -283,8 +304,8 @@ fn forget(remote: &Remote) {
 
 enum Advertised {
     Version2,
-    /// Older servers list everything at once.
-    Refs(Listing),
+    /// Older servers list everything at once; `HEAD`'s target is among the capabilities.
+    Refs(Listing, Option<String>),
 }
 
 /// The first request to a server: what it speaks, and where it really lives.
@@ -310,8 +331,9 @@ async fn advertise(remote: &Remote) -> Result<(Url, Advertised), GitError> {
     match data.next() {
         Some(b"version 2") => Ok((base, Advertised::Version2)),
         first => {
+            let head = first.and_then(advertised_head);
             let lines = first.into_iter().chain(data);
-            Ok((base, Advertised::Refs(listing_of(lines.filter_map(advertised_ref)))))
+            Ok((base, Advertised::Refs(listing_of(lines.filter_map(advertised_ref)), head)))
         }
     }
 }
@@ -323,19 +345,36 @@ fn advertised_ref(line: &[u8]) -> Option<(String, CommitId)> {
     Some((name.trim_end_matches("^{}").to_owned(), CommitId::parse(id)?))
 }
 
+/// The capability `symref=HEAD:<name>` of the first line.
+fn advertised_head(line: &[u8]) -> Option<String> {
+    let capabilities = std::str::from_utf8(line.split(|byte| *byte == 0).nth(1)?).ok()?;
+    let words = capabilities.split_whitespace();
+    words.filter_map(|word| word.strip_prefix("symref=HEAD:")).next().map(str::to_owned)
+}
+
 /// Later entries win, so the peeled line of a tag replaces the tag object's own.
 fn listing_of(refs: impl Iterator<Item = (String, CommitId)>) -> Listing {
     refs.collect()
 }
 
 async fn list_refs_2(remote: &Remote, base: &Url, names: &[String]) -> Result<Listing, GitError> {
+    let prefixes = names.iter().map(|name| format!("ref-prefix {name}"));
+    let lines = ls_refs(remote, base, std::iter::once("peel".to_owned()).chain(prefixes)).await?;
+    Ok(listing_of(lines.iter().filter_map(|line| listed_ref(line))))
+}
+
+/// The command `ls-refs` of protocol 2: the lines of its answer.
+async fn ls_refs(
+    remote: &Remote,
+    base: &Url,
+    arguments: impl Iterator<Item = String>,
+) -> Result<Vec<Vec<u8>>, GitError> {
     let mut body = Vec::new();
     packet::push(&mut body, "command=ls-refs");
     packet::push(&mut body, concat!("agent=fleet/", env!("CARGO_PKG_VERSION")));
     body.extend_from_slice(b"0001");
-    packet::push(&mut body, "peel");
-    for name in names {
-        packet::push(&mut body, &format!("ref-prefix {name}"));
+    for argument in arguments {
+        packet::push(&mut body, &argument);
     }
     body.extend_from_slice(b"0000");
     let mut headers = HeaderMap::new();
@@ -355,17 +394,38 @@ async fn list_refs_2(remote: &Remote, base: &Url, names: &[String]) -> Result<Li
     if packets.last() != Some(&Packet::Flush) {
         return Err(protocol("the list of refs has no end".to_owned()));
     }
-    let mut listing = Listing::new();
+    let mut lines = Vec::new();
     for packet in packets {
         let Packet::Data(line) = packet else { continue };
         if let Some(error) = line.strip_prefix(b"ERR ") {
             return Err(protocol(String::from_utf8_lossy(error).into_owned()));
         }
-        if let Some((name, commit)) = listed_ref(line) {
-            listing.insert(name, commit);
-        }
+        lines.push(line.to_vec());
     }
-    Ok(listing)
+    Ok(lines)
+}
+
+/// The branch that the remote's `HEAD` names; `None` when it names none.
+///
+/// # Errors
+/// [`GitError`]: no such repository or permission, or the network.
+pub async fn default_branch(remote: &Remote) -> Result<Option<String>, GitError> {
+    let head = match advertise(remote).await? {
+        (_, Advertised::Refs(_, head)) => head,
+        (base, Advertised::Version2) => {
+            let arguments = ["symrefs", "ref-prefix HEAD"].map(str::to_owned);
+            let lines = ls_refs(remote, &base, arguments.into_iter()).await?;
+            lines.iter().find_map(|line| listed_head(line))
+        }
+    };
+    Ok(head.and_then(|name| Some(name.strip_prefix("refs/heads/")?.to_owned())))
+}
+
+/// The target in `<id> HEAD symref-target:<name>`.
+fn listed_head(line: &[u8]) -> Option<String> {
+    let mut words = std::str::from_utf8(line).ok()?.split(' ').skip(1);
+    words.next().filter(|name| *name == "HEAD")?;
+    words.find_map(|word| word.strip_prefix("symref-target:")).map(str::to_owned)
 }
 
 /// `<id> <name>[ symref-target:<name>][ peeled:<id>]`.
@@ -454,5 +514,15 @@ mod tests {
         let lines = [format!("{tag} refs/tags/v1\0caps"), format!("{commit} refs/tags/v1^{{}}")];
         let listing = listing_of(lines.iter().filter_map(|line| advertised_ref(line.as_bytes())));
         assert_eq!(listing["refs/tags/v1"].as_str(), commit);
+    }
+
+    #[test]
+    fn head_is_read_in_both_protocols() {
+        let id = "1".repeat(40);
+        let line = format!("{id} HEAD symref-target:refs/heads/trunk");
+        assert_eq!(listed_head(line.as_bytes()).unwrap(), "refs/heads/trunk");
+        assert_eq!(listed_head(format!("{id} refs/heads/HEAD").as_bytes()), None);
+        let line = format!("{id} HEAD\0multi_ack symref=HEAD:refs/heads/trunk agent=git/2");
+        assert_eq!(advertised_head(line.as_bytes()).unwrap(), "refs/heads/trunk");
     }
 }

@@ -14,6 +14,7 @@ use gix::objs::tree::EntryKind as GitKind;
 
 use super::GitError;
 use super::fetch::cause_of;
+use super::source::CommitTree;
 
 /// Folders remembered during one reading.
 const FOLDERS_MAX: usize = 20_000;
@@ -46,18 +47,6 @@ impl GitTree {
         let root = tree.id;
         drop(tree);
         Ok(Self { repo, root, folders: RefCell::default() })
-    }
-
-    /// The hash of everything at `path` (a folder or a file); `None` when nothing is there.
-    ///
-    /// Equal hashes mean equal files, names and modes below, so a path whose hash did not change
-    /// need not be read.
-    #[must_use]
-    pub fn tree_hash(&self, path: &str) -> Option<String> {
-        match path {
-            "" | "." => Some(self.root.to_string()),
-            path => self.find(path).ok().map(|(_, id)| id.to_string()),
-        }
     }
 
     fn find(&self, path: &str) -> Result<(EntryKind, ObjectId), TreeError> {
@@ -120,6 +109,15 @@ impl GitTree {
         }
         let mut blob = self.repo.find_blob(id).map_err(unreadable)?;
         Ok(blob.take_data())
+    }
+}
+
+impl CommitTree for GitTree {
+    fn tree_hash(&self, path: &str) -> Option<String> {
+        match path {
+            "" | "." => Some(self.root.to_string()),
+            path => self.find(path).ok().map(|(_, id)| id.to_string()),
+        }
     }
 }
 

@@ -210,6 +210,31 @@ mod tests {
     }
 
     #[test]
+    fn accounts_and_secrets_that_are_not_listed_are_refused() {
+        let allowed = GitRepoRestrictionSpec {
+            allowed_service_accounts: list(&["tenant"]),
+            allowed_client_secret_names: list(&["git"]),
+            ..Default::default()
+        };
+        let asks = |account: &str, secret: &str| GitRepoSpec {
+            service_account: account.into(),
+            client_secret_name: secret.into(),
+            ..spec()
+        };
+        let refused =
+            |spec: &GitRepoSpec| check(spec, allowed.clone(), PolicySpec::default()).unwrap_err();
+        assert_eq!(
+            refused(&asks("root", "git")),
+            "disallowed serviceAccount root: root not in allowed set [tenant]"
+        );
+        assert_eq!(
+            refused(&asks("tenant", "other")),
+            "disallowed clientSecretName other: other not in allowed set [git]"
+        );
+        assert!(check(&asks("tenant", "git"), allowed.clone(), PolicySpec::default()).is_ok());
+    }
+
+    #[test]
     fn patterns_of_policies_match_the_whole_and_those_of_restrictions_a_part() {
         let part = GitRepoRestrictionSpec {
             allowed_repo_patterns: list(&["git.example"]),

@@ -1,12 +1,13 @@
 use std::time::Duration;
 
-use bundle_format::api::Bundle;
+use bundle_format::api::{Bundle, GitRepo};
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt;
-use kube::api::{Api, PostParams};
+use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
-use crate::world::{World, condition};
+use crate::world::{Setup, World, condition};
 
 const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: m\ndata:\n  v: \"1\"\n";
 
@@ -16,7 +17,7 @@ fn label<'a>(bundle: &'a Bundle, key: &str) -> &'a str {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_touches_one_path_writes_one_bundle_and_one_status() {
-    let Some(world) = World::start().await else { return };
+    let world = World::start().await;
     let first = world.git.commit(&[("a/m.yaml", Some(MAP)), ("b/m.yaml", Some(MAP))]);
     world.git_repo("web", json!({"paths": ["a", "b"]})).await;
     let repo = world.published("web", &first).await;
@@ -43,7 +44,7 @@ async fn a_commit_that_touches_one_path_writes_one_bundle_and_one_status() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vanished_path_takes_its_bundle_along_and_the_gitrepo_the_rest() {
-    let Some(world) = World::start().await else { return };
+    let world = World::start().await;
     let first = world.git.commit(&[("a/m.yaml", Some(MAP)), ("b/m.yaml", Some(MAP))]);
     world.git_repo("web", json!({"paths": ["a", "b"]})).await;
     world.published("web", &first).await;
@@ -68,7 +69,7 @@ async fn a_vanished_path_takes_its_bundle_along_and_the_gitrepo_the_rest() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_bad_path_is_reported_and_holds_nothing_back() {
-    let Some(world) = World::start().await else { return };
+    let world = World::start().await;
     let bad = "helm: nonsense\n";
     world.git.commit(&[
         ("a/m.yaml", Some(MAP)),
@@ -91,7 +92,7 @@ async fn one_bad_path_is_reported_and_holds_nothing_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_of_another_gitrepo_is_refused_naming_the_owner() {
-    let Some(world) = World::start().await else { return };
+    let world = World::start().await;
     let commit =
         world.git.commit(&[("a/m.yaml", Some(MAP)), ("a/fleet.yaml", Some("name: shared\n"))]);
     world.git_repo("one", json!({"paths": ["a"]})).await;
@@ -107,7 +108,7 @@ async fn a_name_of_another_gitrepo_is_refused_naming_the_owner() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn values_leave_the_bundle_for_a_secret_of_its_own() {
-    let Some(world) = World::start().await else { return };
+    let world = World::start().await;
     let fleet = "helm:\n  values:\n    key: hidden\n";
     let commit = world.git.commit(&[
         ("a/Chart.yaml", Some("apiVersion: v2\nname: a\nversion: 0.1.0\n")),
@@ -130,7 +131,7 @@ async fn values_leave_the_bundle_for_a_secret_of_its_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_secret_is_named_and_its_arrival_is_enough() {
-    let Some(world) = World::start().await else { return };
+    let world = World::start().await;
     world.git.behaviour.lock().unwrap().password = Some("me:pw".to_owned());
     let commit = world.git.commit(&[("a/m.yaml", Some(MAP))]);
     world.git_repo("web", json!({"clientSecretName": "git", "pollingInterval": "1h"})).await;
@@ -149,7 +150,7 @@ async fn a_missing_secret_is_named_and_its_arrival_is_enough() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn gitrepos_that_share_a_branch_share_its_looks() {
-    let Some(world) = World::start().await else { return };
+    let world = World::start().await;
     let commit = world.git.commit(&[("a/m.yaml", Some(MAP)), ("b/m.yaml", Some(MAP))]);
     for n in 0..20 {
         world.git_repo(&format!("r{n}"), json!({"paths": ["a"], "pollingInterval": "2s"})).await;
@@ -166,7 +167,7 @@ async fn gitrepos_that_share_a_branch_share_its_looks() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_path_that_reaches_outside_is_read_again_when_that_changes() {
-    let Some(world) = World::start().await else { return };
+    let world = World::start().await;
     let fleet = "helm:\n  chart: .\n  valuesFiles: [../shared/values.yaml]\n";
     let chart = "apiVersion: v2\nname: a\nversion: 0.1.0\n";
     let first = world.git.commit(&[
@@ -191,4 +192,129 @@ async fn a_path_that_reaches_outside_is_read_again_when_that_changes() {
     assert_eq!(repo.status.as_ref().unwrap().commit, clash);
     let (_, message) = condition(&repo, "Ready");
     assert!(message.contains("\"web-a\" is used by"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_that_takes_long_is_told_after_five_seconds_and_not_before() {
+    let world = World::start().await;
+    let first = world.git.commit(&[("a/m.yaml", Some(MAP))]);
+    world.git_repo("web", json!({"pollingInterval": "1s"})).await;
+    world.published("web", &first).await;
+    world.git.behaviour.lock().unwrap().fetch_delay = Some(Duration::from_secs(7));
+    world.writes();
+    let second = world.git.commit(&[("a/m.yaml", Some(&MAP.replace("\"1\"", "\"2\"")))]);
+    let started = std::time::Instant::now();
+    let repo = world
+        .until("web", |repo| {
+            repo.status.as_ref().is_some_and(|status| status.git_job_status == "InProgress")
+        })
+        .await;
+    let told_after = started.elapsed();
+    assert!(told_after > Duration::from_millis(4900), "told after {told_after:?}");
+    assert_eq!(condition(&repo, "Reconciling").0, "True");
+    assert_eq!(condition(&repo, "Ready").0, "False");
+    world.published("web", &second).await;
+    let writes = world.writes();
+    let status = "PATCH gitrepos/web/status";
+    assert_eq!(writes, [status, "PATCH bundles/web", status], "one word before, one after");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_git_repo_that_does_not_fit_its_type_fails_alone() {
+    let world = World::start_with(Setup { takes_anything: true, ..Setup::default() }).await;
+    let commit = world.git.commit(&[("a/m.yaml", Some(MAP))]);
+    let poisoned = json!({"apiVersion": "fleet.cattle.io/v1alpha1", "kind": "GitRepo",
+        "metadata": {"name": "poisoned"}, "spec": {"repo": world.git.repo(), "paths": "a"}});
+    let resource = ApiResource::erase::<GitRepo>(&());
+    let raw: Api<DynamicObject> =
+        Api::namespaced_with(world.client.clone(), &world.namespace, &resource);
+    let poisoned: DynamicObject = serde_json::from_value(poisoned).unwrap();
+    raw.create(&PostParams::default(), &poisoned).await.unwrap();
+    world.git_repo("web", json!({"paths": ["a"]})).await;
+    world.neighbour_published(&raw, "web", &commit).await;
+    let told = world.neighbour_until(&raw, "poisoned", |object| {
+        object.data["status"]["conditions"].as_array().is_some_and(|all| all.len() == 2)
+    });
+    let status = told.await.data["status"].clone();
+    for condition in status["conditions"].as_array().unwrap() {
+        assert_eq!(condition["status"], "False", "{status}");
+        assert!(
+            condition["message"].as_str().unwrap().contains("does not fit its type"),
+            "{status}"
+        );
+    }
+    // Mended, it is served like any other.
+    let mended = json!({"spec": {"paths": ["a"], "branch": "main"}});
+    raw.patch("poisoned", &PatchParams::default(), &Patch::Merge(&mended)).await.unwrap();
+    world.neighbour_published(&raw, "poisoned", &commit).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_limit_of_git_is_that_of_the_configuration() {
+    let world = World::start_with(Setup { git_timeout: Some("1s"), ..Setup::default() }).await;
+    world.git.commit(&[("a/m.yaml", Some(MAP))]);
+    world.git.behaviour.lock().unwrap().hangs = true;
+    let started = std::time::Instant::now();
+    world.git_repo("web", json!({"pollingInterval": "1h"})).await;
+    let repo = world.until("web", |repo| condition(repo, "GitPolling").0 == "False").await;
+    let took = started.elapsed();
+    assert!((900..4000).contains(&took.as_millis()), "{took:?}");
+    let (_, message) = condition(&repo, "Ready");
+    assert!(message.contains(&world.git.url), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renamed_path_hands_its_objects_over_before_the_old_bundle_goes() {
+    let world = World::start().await;
+    let first = world.git.commit(&[("a/m.yaml", Some(MAP))]);
+    world.git_repo("web", json!({"paths": ["*"]})).await;
+    world.published("web", &first).await;
+    world.git.commit(&[("a/m.yaml", None), ("b/m.yaml", Some(MAP))]);
+    let wanted = |name: &'static str| {
+        let world = &world;
+        async move {
+            for _ in 0..400 {
+                if let Some(bundle) = world.bundles().get_opt(name).await.unwrap() {
+                    return bundle;
+                }
+                tokio::time::sleep(Duration::from_millis(25)).await;
+            }
+            panic!("no bundle {name}");
+        }
+    };
+    let new = wanted("web-b").await;
+    let moved = serde_json::to_value(&new.spec.options.overwrites).unwrap();
+    assert_eq!(moved, json!([{"kind": "ConfigMap", "name": "m"}]));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.bundle_names().await, ["web-a", "web-b"], "nobody has rolled web-b out yet");
+    let generation = new.metadata.generation;
+    let status = json!({"status": {"observedGeneration": generation}});
+    let params = PatchParams::default();
+    world.bundles().patch_status("web-b", &params, &Patch::Merge(&status)).await.unwrap();
+    for _ in 0..200 {
+        if world.bundle_names().await == ["web-b"] {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("web-a stays: {:?}", world.bundle_names().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_commit_is_told_by_one_event() {
+    let world = World::start().await;
+    let first = world.git.commit(&[("a/m.yaml", Some(MAP))]);
+    world.git_repo("web", json!({"pollingInterval": "1s"})).await;
+    world.published("web", &first).await;
+    let second = world.git.commit(&[("a/m.yaml", Some(&MAP.replace("\"1\"", "\"2\"")))]);
+    world.published("web", &second).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let events: Api<Event> = Api::namespaced(world.client.clone(), &world.namespace);
+    let list = events.list(&ListParams::default()).await.unwrap();
+    let of_commits = list.items.iter().filter(|e| e.reason.as_deref() == Some("GotNewCommit"));
+    let mut notes: Vec<&str> = of_commits.filter_map(|event| event.note.as_deref()).collect();
+    notes.sort_unstable();
+    let mut wanted = [first.as_str(), second.as_str()];
+    wanted.sort_unstable();
+    assert_eq!(notes, wanted);
 }

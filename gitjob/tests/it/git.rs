@@ -5,7 +5,8 @@ use bundle_format::read::FileTree;
 use gitjob::git::fetch::FetchLimits;
 use gitjob::git::remote::Link;
 use gitjob::git::{
-    CommitId, GitError, GitStore, GitTree, Reference, Remote, fetch_tree, resolve_head,
+    CommitId, CommitTree, GitError, GitStore, GitTree, Reference, Remote, default_branch,
+    fetch_tree, resolve_head,
 };
 use gitjob::net::{Access, Credentials, Fetcher};
 use tokio_util::sync::CancellationToken;
@@ -170,4 +171,13 @@ async fn many_commits_do_not_pile_up() {
         last = String::from_utf8(tree.read("x", 9).unwrap()).unwrap();
     }
     assert_eq!(last, "29");
+}
+
+#[tokio::test]
+async fn the_server_names_its_default_branch() {
+    let server = GitServer::start().await;
+    server.commit(&[("x", Some("1"))]);
+    let client = Client::new();
+    let remote = client.remote(&server.repo(), branch("any"), Access::default());
+    assert_eq!(default_branch(&remote).await.unwrap().as_deref(), Some("main"));
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use base64::Engine;
 use http::{Request, Response};
@@ -26,6 +27,10 @@ pub(crate) struct Behaviour {
     pub(crate) moved_to: Option<String>,
     /// Files served as they are, by path.
     pub(crate) files: BTreeMap<String, Vec<u8>>,
+    /// Wait this long before a fetch is answered.
+    pub(crate) fetch_delay: Option<Duration>,
+    /// Never answer a look at the refs.
+    pub(crate) hangs: bool,
     /// `Authorization` headers seen.
     pub(crate) authorizations: Vec<String>,
 }
@@ -119,7 +124,7 @@ async fn answer(
     let (parts, body) = request.into_parts();
     let target = parts.uri.path_and_query().unwrap().as_str().to_owned();
     let authorization = parts.headers.get("authorization").map(|v| v.to_str().unwrap().to_owned());
-    let is_old = {
+    let (is_old, hangs, delay) = {
         let mut behaviour = behaviour.lock().unwrap();
         behaviour.requests.push(format!("{} {target}", parts.method));
         behaviour.authorizations.extend(authorization.clone());
@@ -137,9 +142,16 @@ async fn answer(
         if let Some(file) = behaviour.files.get(parts.uri.path()) {
             return Response::new(Full::new(file.clone().into()));
         }
-        behaviour.is_old
+        (behaviour.is_old, behaviour.hangs, behaviour.fetch_delay)
     };
+    if hangs {
+        std::future::pending::<()>().await;
+    }
     let body = body.collect().await.unwrap().to_bytes();
+    if let Some(delay) = delay.filter(|_| String::from_utf8_lossy(&body).contains("command=fetch"))
+    {
+        tokio::time::sleep(delay).await;
+    }
     let header = |name: &str| {
         parts.headers.get(name).map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default()
     };

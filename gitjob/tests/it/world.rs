@@ -1,20 +1,23 @@
-//! A running gitjob on a real API server, with a recorder of every request it makes.
-//!
-//! The API server is the one of `FLEET_TEST_KUBECONFIG`, with our CRDs in it.
+//! A running gitjob on an embedded API server, with a recorder of every request it makes.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bundle_format::api::{Bundle, GitRepo};
 use http::Request;
-use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{
+    Api, DeleteParams, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams, PostParams,
+};
 use kube::client::Body;
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::git_server::GitServer;
+
+const NAMESPACE: &str = "work";
 
 pub(crate) struct World {
     pub(crate) client: Client,
@@ -41,42 +44,70 @@ fn recorded(inner: Client, writes: &Arc<Mutex<Vec<String>>>) -> Client {
     Client::new(service, "default")
 }
 
+/// What differs from the usual world.
+#[derive(Default)]
+pub(crate) struct Setup {
+    /// `gitClientTimeout` of ConfigMap `fleet-controller`.
+    pub(crate) git_timeout: Option<&'static str>,
+    /// The definition of GitRepos checks no types, as an older one may.
+    pub(crate) takes_anything: bool,
+}
+
+/// A hub with our definitions and one namespace.
+async fn hub(setup: &Setup) -> Client {
+    runtime::client::install_crypto_provider();
+    let hub = hub::Hub::memory();
+    hub.ready().await;
+    let client = Client::new(hub, "default");
+    for mut crd in bundle_format::api::crds::definitions() {
+        if setup.takes_anything && crd["spec"]["names"]["kind"] == "GitRepo" {
+            let anything = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+            let properties = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
+            *crd.pointer_mut(properties).unwrap() = anything;
+        }
+        let crd: CustomResourceDefinition = serde_json::from_value(crd).unwrap();
+        Api::all(client.clone()).create(&PostParams::default(), &crd).await.unwrap();
+    }
+    let metadata = ObjectMeta { name: Some(NAMESPACE.into()), ..Default::default() };
+    let namespace = Namespace { metadata, ..Default::default() };
+    Api::all(client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
+    if let Some(limit) = setup.git_timeout {
+        let config = json!({"gitClientTimeout": limit}).to_string();
+        let map = json!({"metadata": {"name": "fleet-controller"}, "data": {"config": config}});
+        let map: ConfigMap = serde_json::from_value(map).unwrap();
+        let maps: Api<ConfigMap> = Api::namespaced(client.clone(), NAMESPACE);
+        maps.create(&PostParams::default(), &map).await.unwrap();
+    }
+    client
+}
+
 impl World {
-    /// `None`, with a note, when no API server is at hand.
-    pub(crate) async fn start() -> Option<Self> {
-        let Ok(path) = std::env::var("FLEET_TEST_KUBECONFIG") else {
-            eprintln!("not run: set FLEET_TEST_KUBECONFIG to a cluster with charts/fleet-crd");
-            return None;
-        };
-        runtime::client::install_crypto_provider();
-        let client = runtime::client::from_environment(Some(path.as_ref()), "test").await.unwrap();
-        let namespaces: Api<Namespace> = Api::all(client.clone());
-        let metadata =
-            ObjectMeta { generate_name: Some("gitjob-test-".into()), ..Default::default() };
-        let made = Namespace { metadata, ..Default::default() };
-        let namespace = namespaces.create(&PostParams::default(), &made).await.unwrap().name_any();
+    pub(crate) async fn start() -> Self {
+        Self::start_with(Setup::default()).await
+    }
+
+    pub(crate) async fn start_with(setup: Setup) -> Self {
+        let client = hub(&setup).await;
         let writes: Arc<Mutex<Vec<String>>> = Arc::default();
         let stop = CancellationToken::new();
         let dir = tempfile::tempdir().unwrap();
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let config = gitjob::GitjobConfig {
             listen: free.to_string().parse().unwrap(),
-            system_namespace: namespace.clone(),
+            system_namespace: NAMESPACE.to_owned(),
             work_dir: dir.path().join("git"),
-            // Tests share a cluster: each serves its own shard.
-            shard_id: namespace.clone(),
             ..Default::default()
         };
         tokio::spawn(gitjob::run(config, recorded(client.clone(), &writes), stop.clone()));
-        Some(Self {
+        Self {
             client,
-            namespace,
+            namespace: NAMESPACE.to_owned(),
             git: GitServer::start().await,
             webhooks: format!("http://{free}/"),
             writes,
             _gitjob: stop.drop_guard(),
             _dir: dir,
-        })
+        }
     }
 
     pub(crate) fn bundles(&self) -> Api<Bundle> {
@@ -93,9 +124,8 @@ impl World {
         for (key, value) in spec.as_object().unwrap() {
             full[key] = value.clone();
         }
-        let labels = json!({"fleet.cattle.io/shard-ref": self.namespace});
         let repo = json!({"apiVersion": "fleet.cattle.io/v1alpha1", "kind": "GitRepo",
-            "metadata": {"name": name, "labels": labels}, "spec": full});
+            "metadata": {"name": name}, "spec": full});
         let repo: GitRepo = serde_json::from_value(repo).unwrap();
         self.repos().create(&PostParams::default(), &repo).await.unwrap();
     }
@@ -135,6 +165,37 @@ impl World {
                 .is_some_and(|s| s.commit == commit && s.git_job_status == "Current")
         })
         .await
+    }
+
+    /// Waits for an object that may not convert.
+    pub(crate) async fn neighbour_until(
+        &self,
+        api: &Api<DynamicObject>,
+        name: &str,
+        wanted: impl Fn(&DynamicObject) -> bool,
+    ) -> DynamicObject {
+        for _ in 0..400 {
+            let object = api.get(name).await.unwrap();
+            if wanted(&object) {
+                return object;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("never came true; last seen: {:#?}", api.get(name).await.unwrap().data["status"]);
+    }
+
+    /// Waits for the commit of a GitRepo in a namespace where not all of them convert.
+    pub(crate) async fn neighbour_published(
+        &self,
+        api: &Api<DynamicObject>,
+        name: &str,
+        commit: &str,
+    ) {
+        let wanted = |object: &DynamicObject| {
+            object.data["status"]["commit"] == commit
+                && object.data["status"]["gitJobStatus"] == "Current"
+        };
+        self.neighbour_until(api, name, wanted).await;
     }
 
     /// Requests of gitjob that were no reads, Events left out, since the last call.

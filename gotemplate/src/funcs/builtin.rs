@@ -48,6 +48,7 @@ fn len(item: &Value) -> FuncResult {
         Kind::Nil => return Err("len of nil pointer".into()),
         Kind::Str => item.as_str().map(str::len),
         Kind::Bytes => item.as_bytes().map(<[u8]>::len),
+        Kind::List => value::as_list(item).map(<[Value]>::len),
         Kind::Native => {
             value::as_native(item).and_then(|native| native.entries()).map(|entries| entries.len())
         }
@@ -103,11 +104,11 @@ fn index_one(item: &Value, key: &Value) -> FuncResult {
         }
         Kind::Str => {
             let bytes = item.as_str().unwrap_or_default().as_bytes();
-            Ok(int(i64::from(bytes[reach(bytes.len())?])))
+            Ok(value::byte(bytes[reach(bytes.len())?]))
         }
         Kind::Bytes => {
             let bytes = item.as_bytes().unwrap_or_default();
-            Ok(int(i64::from(bytes[reach(bytes.len())?])))
+            Ok(value::byte(bytes[reach(bytes.len())?]))
         }
         Kind::Map | Kind::Native => index_map(item, key),
         _ => Err(FuncError::new(format!("can't index item of type {}", type_name(item)))),
@@ -146,7 +147,7 @@ fn slice(args: Args<'_>) -> FuncResult {
         Kind::Str if bounds.len() == 3 => return Err("cannot 3-index slice a string".into()),
         Kind::Str => item.as_str().map_or(0, str::len),
         Kind::Bytes => item.as_bytes().map_or(0, <[u8]>::len),
-        Kind::List => item.len().unwrap_or(0),
+        Kind::List => value::as_list(item).map_or(0, <[Value]>::len),
         _ => return Err(FuncError::new(format!("can't slice item of type {}", type_name(item)))),
     };
     let mut at = [0, len, len];
@@ -160,7 +161,13 @@ fn slice(args: Args<'_>) -> FuncResult {
     }
     let range = at[0]..at[1];
     Ok(match kind_of(item) {
-        Kind::List => value::list(value::as_list(item).unwrap_or_default()[range].to_vec()),
+        Kind::List => {
+            let items = value::as_list(item).unwrap_or_default()[range].to_vec();
+            match value::as_native(item) {
+                Some(native) => value::typed_list(native.type_name(), items),
+                None => value::list(items),
+            }
+        }
         Kind::Bytes => Value::from_bytes(item.as_bytes().unwrap_or_default()[range].to_vec()),
         _ => {
             let bytes = &item.as_str().unwrap_or_default().as_bytes()[range];

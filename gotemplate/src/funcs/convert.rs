@@ -116,15 +116,23 @@ pub(crate) fn texts_of(value: &Value) -> Vec<String> {
     }
 }
 
-/// A list of texts as a value.
+/// A list of texts as a value: Go's `[]string`.
 pub(crate) fn text_list<I: IntoIterator<Item = S>, S: Into<String>>(texts: I) -> Value {
-    value::list(texts.into_iter().map(|text| Value::from(text.into())).collect())
+    let items = texts.into_iter().map(|text| Value::from(text.into())).collect();
+    value::typed_list("[]string", items)
 }
 
 /// The items of a list argument, or sprig's error: `Cannot push on type string`.
 pub(crate) fn items<'a>(value: &'a Value, what: &str) -> Result<&'a [Value], FuncError> {
-    value::as_list(value)
-        .ok_or_else(|| FuncError::new(format!("Cannot {what} type {}", go_kind(value))))
+    value::as_list(value).ok_or_else(|| wrong_list(value, &format!("Cannot {what} type ")))
+}
+
+/// A value that is no list: sprig's words, or the panic that asking nil for its type is in Go.
+pub(crate) fn wrong_list(value: &Value, words: &str) -> FuncError {
+    match is_nil(value) {
+        true => "runtime error: invalid memory address or nil pointer dereference".into(),
+        false => FuncError::new(format!("{words}{}", go_kind(value))),
+    }
 }
 
 /// The name of a value's kind as sprig's list functions print it.
@@ -149,7 +157,9 @@ fn deep_equal_at(a: &Value, b: &Value, depth: usize) -> bool {
         return false;
     }
     if let (Some(x), Some(y)) = (value::as_list(a), value::as_list(b)) {
-        return x.len() == y.len() && x.iter().zip(y).all(|(x, y)| deep_equal_at(x, y, depth + 1));
+        return type_name(a) == type_name(b)
+            && x.len() == y.len()
+            && x.iter().zip(y).all(|(x, y)| deep_equal_at(x, y, depth + 1));
     }
     if let (Some(x), Some(y)) = (value::as_dict(a), value::as_dict(b)) {
         let (x, y) = (x.snapshot(), y.snapshot());

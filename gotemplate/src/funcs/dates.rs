@@ -18,6 +18,36 @@ use crate::value::{self, GoObject, Kind, downcast, int, int64, kind_of, native};
 #[derive(Clone, Debug)]
 pub struct Time(pub Zoned);
 
+impl Time {
+    /// The time at a date (year, month, day), a clock (hour, minute, second, nanosecond) and an
+    /// offset from UTC in minutes; `None` if there is no such day, clock or offset.
+    #[must_use]
+    pub fn from_parts(
+        (year, month, day): (u16, u8, u8),
+        (hour, minute, second, nanosecond): (u8, u8, u8, u32),
+        offset_minutes: i16,
+    ) -> Option<Self> {
+        let small = |number: u8| i8::try_from(number).ok();
+        let year = i16::try_from(year).ok()?;
+        let date = jiff::civil::Date::new(year, small(month)?, small(day)?).ok()?;
+        let nanosecond = i32::try_from(nanosecond).ok()?;
+        let clock =
+            jiff::civil::Time::new(small(hour)?, small(minute)?, small(second)?, nanosecond)
+                .ok()?;
+        let zone = match offset_minutes {
+            0 => TimeZone::UTC,
+            minutes => Offset::from_seconds(i32::from(minutes) * 60).ok()?.to_time_zone(),
+        };
+        date.to_datetime(clock).to_zoned(zone).ok().map(Self)
+    }
+
+    /// The time in Go's layout `RFC3339Nano`, as JSON and TOML have it.
+    #[must_use]
+    pub fn rfc3339(&self) -> String {
+        format(&self.0, "2006-01-02T15:04:05.999999999Z07:00")
+    }
+}
+
 pub(crate) fn register(r: &mut Registry) {
     register_formats(r);
     register_durations(r);
@@ -313,7 +343,7 @@ impl GoObject for Time {
     }
 
     fn to_json(&self) -> serde_json::Value {
-        format(&self.0, "2006-01-02T15:04:05.999999999Z07:00").into()
+        self.rfc3339().into()
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -45,7 +45,10 @@ pub(crate) fn register(r: &mut Registry) {
     r.add("mergeOverwrite", &[Param::Dict, ManyDict], |_, a| merge_all(a, true));
     r.alias("mustMerge", "merge");
     r.alias("mustMergeOverwrite", "mergeOverwrite");
-    r.add("deepCopy", &[Any], |_, a| copy(a.get(0), 0));
+    r.add("deepCopy", &[Any], |_, a| match is_nil(a.get(0)) {
+        true => Err("reflect: call of reflect.Value.Type on zero Value".into()),
+        false => copy(a.get(0), 0),
+    });
     r.alias("mustDeepCopy", "deepCopy");
 }
 

@@ -109,6 +109,9 @@ fn decode_base32(text: &str) -> Result<Vec<u8>, String> {
     let compact: Vec<u8> = text.bytes().filter(|b| !matches!(b, b'\r' | b'\n')).collect();
     let body_len = compact.iter().position(|b| *b == b'=').unwrap_or(compact.len());
     let illegal = |at: usize| format!("illegal base32 data at input byte {at}");
+    if let Some(at) = compact[..body_len].iter().position(|b| !BASE32.contains(b)) {
+        return Err(illegal(at));
+    }
     if !compact.len().is_multiple_of(8) {
         return Err(illegal(compact.len() / 8 * 8));
     }

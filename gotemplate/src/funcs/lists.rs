@@ -5,7 +5,7 @@
 
 use minijinja::Value;
 
-use super::convert::{deep_equal, go_kind, int64_of, is_empty, items};
+use super::convert::{deep_equal, go_kind, int64_of, is_empty, items, wrong_list};
 use super::{Args, Cx, FuncResult, Param, Registry};
 use crate::error::FuncError;
 use crate::value::{self, int, is_nil, list, nil};
@@ -84,12 +84,16 @@ fn register_ranges(r: &mut Registry) {
     use Param::Int;
     r.add("until", &[Int], |cx, a| {
         let step = if a.int(0) < 0 { -1 } else { 1 };
-        Ok(list(until_step(cx, 0, a.int(0), step)?.into_iter().map(int).collect()))
+        Ok(integers(until_step(cx, 0, a.int(0), step)?))
     });
     r.add("untilStep", &[Int, Int, Int], |cx, a| {
-        Ok(list(until_step(cx, a.int(0), a.int(1), a.int(2))?.into_iter().map(int).collect()))
+        Ok(integers(until_step(cx, a.int(0), a.int(1), a.int(2))?))
     });
-    r.add("seq", &[Param::ManyAny], seq);
+    r.add("seq", &[Param::ManyInt], seq);
+}
+
+fn integers(numbers: Vec<i64>) -> Value {
+    value::typed_list("[]int", numbers.into_iter().map(int).collect())
 }
 
 fn part(all: &[Value], cut: impl Fn(&[Value]) -> &[Value]) -> Value {
@@ -104,8 +108,9 @@ fn grow(cx: &Cx<'_>, count: usize) -> Result<(), FuncError> {
 fn concat(cx: &Cx<'_>, a: Args<'_>) -> FuncResult {
     let mut out = Vec::new();
     for one in a.all() {
-        let all = value::as_list(one).ok_or_else(|| {
-            FuncError::new(format!("Cannot concat type {} as list", go_kind(one)))
+        let all = value::as_list(one).ok_or_else(|| match is_nil(one) {
+            true => wrong_list(one, ""),
+            false => FuncError::new(format!("Cannot concat type {} as list", go_kind(one))),
         })?;
         grow(cx, all.len())?;
         out.extend_from_slice(all);
@@ -125,9 +130,8 @@ fn uniq(cx: &Cx<'_>, all: &[Value]) -> FuncResult {
 }
 
 fn slice(a: Args<'_>) -> FuncResult {
-    let all = value::as_list(a.get(0)).ok_or_else(|| {
-        FuncError::new(format!("list should be type of slice or array but {}", go_kind(a.get(0))))
-    })?;
+    let all = value::as_list(a.get(0))
+        .ok_or_else(|| wrong_list(a.get(0), "list should be type of slice or array but "))?;
     if all.is_empty() {
         return Ok(nil());
     }
@@ -143,10 +147,19 @@ fn slice(a: Args<'_>) -> FuncResult {
 }
 
 fn chunk(cx: &Cx<'_>, a: Args<'_>) -> FuncResult {
-    let all = value::as_list(a.get(1))
-        .ok_or_else(|| FuncError::new(format!("Cannot chunk type {}", go_kind(a.get(1)))))?;
-    let size = usize::try_from(a.int(0)).ok().filter(|size| *size > 0);
-    let size = size.ok_or("runtime error: integer divide by zero")?;
+    let all = value::as_list(a.get(1)).ok_or_else(|| wrong_list(a.get(1), "Cannot chunk type "))?;
+    let size = match usize::try_from(a.int(0)) {
+        Ok(size) if size > 0 => size,
+        // sprig counts the chunks by floats, rounding down: by chance there may be none.
+        _ if !all.is_empty()
+            && a.int(0) < 0
+            && a.int(0).unsigned_abs() >= all.len() as u64 - 1
+            && all.len() > 1 =>
+        {
+            return Ok(list(Vec::new()));
+        }
+        _ => return Err("runtime error: makeslice: len out of range".into()),
+    };
     grow(cx, all.len())?;
     Ok(list(all.chunks(size).map(|chunk| list(chunk.to_vec())).collect()))
 }

@@ -92,7 +92,7 @@ fn register_floats(r: &mut Registry) {
     });
     r.add("ceil", &[Any], |_, a| Ok(Value::from(float_of(a.get(0)).ceil())));
     r.add("floor", &[Any], |_, a| Ok(Value::from(float_of(a.get(0)).floor())));
-    r.add("round", &[Any, Int, ManyAny], |_, a| {
+    r.add("round", &[Any, Int, Param::ManyFloat], |_, a| {
         let round_on = a.from(2).first().map_or(0.5, float_of);
         let power = 10f64.powi(i32::try_from(a.int(1)).unwrap_or(i32::MAX));
         let digits = power * float_of(a.get(0));

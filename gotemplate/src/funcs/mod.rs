@@ -104,6 +104,10 @@ pub enum Param {
     ManyStr,
     /// `...map[string]interface {}`; last.
     ManyDict,
+    /// `...float64`; last.
+    ManyFloat,
+    /// `...int`; last.
+    ManyInt,
 }
 
 impl Param {
@@ -114,6 +118,8 @@ impl Param {
             Param::ManyReflect => Param::Reflect,
             Param::ManyStr => Param::Str,
             Param::ManyDict => Param::Dict,
+            Param::ManyFloat => Param::Float,
+            Param::ManyInt => Param::Int,
             other => other,
         }
     }
@@ -142,7 +148,7 @@ impl Param {
 pub struct Func {
     pub(crate) name: Arc<str>,
     pub(crate) params: &'static [Param],
-    pub(crate) body: Box<Body>,
+    pub(crate) body: Arc<Body>,
 }
 
 impl std::fmt::Debug for Func {
@@ -200,14 +206,16 @@ impl Registry {
         body: impl Fn(&Cx<'_>, Args<'_>) -> FuncResult + Send + Sync + 'static,
     ) {
         let name: Arc<str> = Arc::from(name);
-        let func = Func { name: name.clone(), params, body: Box::new(body) };
+        let func = Func { name: name.clone(), params, body: Arc::new(body) };
         self.funcs.insert(name, Arc::new(func));
     }
 
-    /// Makes `alias` another name for an existing function.
+    /// Makes `alias` another name for an existing function; its errors say the name that was used.
     pub fn alias(&mut self, alias: &str, name: &str) {
-        if let Some(func) = self.funcs.get(name).cloned() {
-            self.funcs.insert(Arc::from(alias), func);
+        if let Some(func) = self.funcs.get(name) {
+            let name: Arc<str> = Arc::from(alias);
+            let func = Func { name: name.clone(), params: func.params, body: func.body.clone() };
+            self.funcs.insert(name, Arc::new(func));
         }
     }
 

@@ -44,7 +44,9 @@ impl fmt::Display for Error {
             Self::InvalidVersion => f.write_str("invalid semantic version"),
             Self::InvalidPrerelease => f.write_str("invalid prerelease string"),
             Self::LeadingZero => f.write_str("version segment starts with 0"),
-            Self::ImproperConstraint(text) => write!(f, "improper constraint: {text}"),
+            Self::ImproperConstraint(text) => {
+                write!(f, "improper constraint: {}", crate::print::quote(text))
+            }
         }
     }
 }
@@ -269,20 +271,26 @@ impl Constraints {
 impl Group {
     fn parse(text: &str) -> Result<Self, Error> {
         let improper = || Error::ImproperConstraint(text.to_owned());
+        let whole = |error: Error| match error {
+            Error::ImproperConstraint(_) => improper(),
+            other => other,
+        };
         let mut comparators = Vec::new();
         let mut rest = text.trim();
         if rest.is_empty() {
             return Err(improper());
         }
         while !rest.is_empty() {
-            let (comparator, after) = Comparator::take(rest).ok_or_else(improper)??;
+            let (comparator, after) =
+                Comparator::take(rest).ok_or_else(improper)?.map_err(whole)?;
             let (range_end, after) = take_range_end(after).ok_or_else(improper)?;
             match range_end {
                 // `1.2 - 2.3` stands for `>=1.2 <=2.3`; it takes no operators of its own.
                 Some(end) if comparator.0.is_none() => {
                     comparators
                         .push(Comparator { operator: Operator::GreaterEqual, ..comparator.1 });
-                    comparators.push(Comparator { operator: Operator::LessEqual, ..end? });
+                    let end = end.map_err(whole)?;
+                    comparators.push(Comparator { operator: Operator::LessEqual, ..end });
                 }
                 Some(_) => return Err(improper()),
                 None => comparators.push(comparator.1),

@@ -165,8 +165,13 @@ fn substring(start: i64, end: i64, text: &str) -> FuncResult {
         other => other,
     };
     if to < 0 || to > len || from > to {
-        let range = if start < 0 { format!(":{to}") } else { format!("{from}:{to}") };
-        return Err(FuncError::new(format!("runtime error: slice bounds out of range [{range}]")));
+        let range = match (to < 0 || to > len, start < 0) {
+            (true, true) if to >= 0 => format!("[:{to}] with length {len}"),
+            (_, true) => format!("[:{to}]"),
+            (true, false) if to >= 0 => format!("[:{to}] with length {len}"),
+            _ => format!("[{from}:{to}]"),
+        };
+        return Err(FuncError::new(format!("runtime error: slice bounds out of range {range}")));
     }
     Ok(Value::from(cut(text, from as usize..to as usize)))
 }

@@ -7,6 +7,7 @@ use minijinja::Value;
 use super::convert::text_of;
 use super::{Args, FuncResult, Param, Registry};
 use crate::error::FuncError;
+use crate::print::quote;
 use crate::value::{Dict, Entries, dict};
 
 pub(crate) fn register(r: &mut Registry) {
@@ -17,7 +18,8 @@ pub(crate) fn register(r: &mut Registry) {
 }
 
 fn parse(text: &str) -> FuncResult {
-    let fail = |why: &str| FuncError::new(format!("unable to parse url: parse {text:?}: {why}"));
+    let fail =
+        |why: &str| FuncError::new(format!("unable to parse url: parse {}: {why}", quote(text)));
     if text.chars().any(|c| c.is_ascii_control()) {
         return Err(fail("net/url: invalid control character in URL"));
     }
@@ -34,11 +36,13 @@ fn parse(text: &str) -> FuncResult {
         let (authority, tail) = after.split_at(slash);
         (userinfo, host) = authority.rsplit_once('@').unwrap_or(("", authority));
         path = tail;
-        check_port(host).map_err(|port| fail(&format!("invalid port {port:?} after host")))?;
+        check_port(host)
+            .map_err(|port| fail(&format!("invalid port {} after host", quote(port))))?;
     } else if !scheme.is_empty() && !rest.starts_with('/') {
         (opaque, path) = (rest, "");
     }
-    let path = unescape(path).ok_or_else(|| fail("invalid URL escape"))?;
+    let path =
+        unescape(path).map_err(|escape| fail(&format!("invalid URL escape {}", quote(&escape))))?;
     let hostname = host_of(host).to_owned();
     let fields = [
         ("scheme", scheme),
@@ -47,7 +51,11 @@ fn parse(text: &str) -> FuncResult {
         ("path", path),
         ("query", query.to_owned()),
         ("opaque", opaque.to_owned()),
-        ("fragment", unescape(fragment).unwrap_or_default()),
+        (
+            "fragment",
+            unescape(fragment)
+                .map_err(|escape| fail(&format!("invalid URL escape {}", quote(&escape))))?,
+        ),
         ("userinfo", userinfo.to_owned()),
     ];
     Ok(dict(
@@ -78,19 +86,25 @@ fn check_port(host: &str) -> Result<(), &str> {
     }
 }
 
-fn unescape(text: &str) -> Option<String> {
+// Percent escapes resolved, or the one that is none.
+fn unescape(text: &str) -> Result<String, String> {
     let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        if byte != b'%' {
-            out.push(byte);
+    let mut at = 0;
+    while let Some(byte) = text.as_bytes().get(at) {
+        if *byte != b'%' {
+            out.push(*byte);
+            at += 1;
             continue;
         }
-        let pair = [bytes.next()?, bytes.next()?];
-        let pair = std::str::from_utf8(&pair).ok()?;
-        out.push(u8::from_str_radix(pair, 16).ok()?);
+        let end = (at + 3).min(text.len());
+        let pair =
+            text.get(at + 1..at + 3).filter(|pair| pair.bytes().all(|b| b.is_ascii_hexdigit()));
+        let code = pair.and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        let wrong = || String::from_utf8_lossy(&text.as_bytes()[at..end]).into_owned();
+        out.push(code.ok_or_else(wrong)?);
+        at = end;
     }
-    Some(String::from_utf8_lossy(&out).into_owned())
+    Ok(String::from_utf8_lossy(&out).into_owned())
 }
 
 fn escape(text: &str, plain: &[u8]) -> String {

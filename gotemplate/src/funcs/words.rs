@@ -73,52 +73,126 @@ fn is_connector(c: char) -> bool {
     matches!(c, '_' | '-') || is_go_space(c)
 }
 
-/// `HTTPServer2x` to `http_server_2x`: lower-case words with a connector between them.
-fn separate(text: &str, connector: char) -> String {
-    let chars: Vec<char> = text.chars().collect();
-    let mut out = String::with_capacity(text.len() + 8);
-    let (mut at, mut in_words) = (0, false);
-    while at < chars.len() {
-        if is_connector(chars[at]) {
-            out.push(connector);
-            (at, in_words) = (at + 1, false);
-            continue;
-        }
-        if in_words {
-            out.push(connector);
-        }
-        let end = word_end(&chars, at);
-        out.extend(chars[at..end].iter().map(|c| lower(*c)));
-        (at, in_words) = (end, true);
-    }
-    out
+/// What the library that sprig calls tells apart in a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Number,
+    /// Capitals, but for the last one before lower-case letters.
+    Upper,
+    /// Letters after at most one capital.
+    Letters,
+    Connectors,
+    Punctuation,
+    Other,
 }
 
-/// Where the word that starts at `start` ends.
-fn word_end(chars: &[char], start: usize) -> usize {
+// Letters that make words; those of Chinese, Japanese and Korean do not.
+fn is_word_letter(c: char) -> bool {
+    c.is_alphabetic() && !matches!(c, '\u{3400}'..='\u{9fcc}' | '\u{20000}'..='\u{2b81d}')
+}
+
+// The Unicode category P, as far as texts in templates go: `$+<=>^`|~` are symbols.
+fn is_punctuation(c: char) -> bool {
+    match c {
+        c if c.is_ascii() => c.is_ascii_punctuation() && !"$+<=>^`|~".contains(c),
+        '\u{a1}' | '\u{a7}' | '\u{ab}' | '\u{b6}' | '\u{b7}' | '\u{bb}' | '\u{bf}' => true,
+        '\u{2010}'..='\u{2027}' | '\u{2030}'..='\u{2043}' | '\u{3001}'..='\u{3003}' => true,
+        _ => false,
+    }
+}
+
+/// The parts of a text, each with its characters.
+fn parts(text: &str) -> Vec<(Part, Vec<char>)> {
+    let chars: Vec<char> = text.chars().collect();
+    let mut parts = Vec::new();
+    let mut at = 0;
+    while at < chars.len() {
+        let (part, end) = part_at(&chars, at);
+        parts.push((part, chars[at..end].to_vec()));
+        at = end;
+    }
+    parts
+}
+
+fn part_at(chars: &[char], start: usize) -> (Part, usize) {
     let run = |from: usize, belongs: fn(char) -> bool| {
         from + chars[from..].iter().take_while(|c| belongs(**c)).count()
     };
-    let is_digit = |c: char| c.is_numeric();
-    let is_rest = |c: char| !c.is_uppercase() && !c.is_numeric() && !is_connector(c);
-    if is_digit(chars[start]) {
-        // A word that starts with digits keeps all that is not upper case: `2m3s`.
-        return run(start, |c| !c.is_uppercase() && !is_connector(c)).max(start + 1);
+    let is_lower_letter = |c: char| is_word_letter(c) && !c.is_uppercase();
+    let is_other =
+        |c: char| !is_connector(c) && !is_word_letter(c) && !c.is_numeric() && !is_punctuation(c);
+    match chars[start] {
+        c if is_connector(c) => (Part::Connectors, run(start, is_connector)),
+        c if is_punctuation(c) => (Part::Punctuation, run(start, is_punctuation)),
+        c if c.is_uppercase() => {
+            let end = run(start, char::is_uppercase);
+            let begins_word = chars.get(end).copied().is_some_and(is_word_letter);
+            match (end - start, begins_word) {
+                (1, true) => (Part::Upper, run(end, is_lower_letter)),
+                // The last capital of a run belongs to the word it begins: `HTTPServer`.
+                (_, true) => (Part::Upper, end - 1),
+                _ => (Part::Upper, end),
+            }
+        }
+        c if is_word_letter(c) => (Part::Letters, run(start + 1, is_lower_letter)),
+        c if c.is_numeric() => (Part::Number, run(start, char::is_numeric)),
+        _ => (Part::Other, run(start + 1, is_other)),
     }
-    let uppers = run(start, char::is_uppercase);
-    let letters = match uppers - start {
-        0 | 1 => run(uppers, is_rest),
-        // The last capital of a run belongs to the word it begins: `HTTPServer`.
-        _ if chars.get(uppers).copied().is_some_and(is_rest) => return uppers - 1,
-        _ => uppers,
+}
+
+/// `HTTPServer2x` to `http_server_2x`: lower-case words with a connector between them.
+fn separate(text: &str, connector: char) -> String {
+    let parts = parts(text);
+    let kind_at = |index: usize| parts.get(index).map(|(part, _)| *part);
+    let mut out = String::with_capacity(text.len() + 8);
+    let write = |index: usize, out: &mut String| {
+        let (part, chars) = &parts[index];
+        match part {
+            Part::Connectors => out.extend(chars.iter().map(|_| connector)),
+            Part::Upper => out.extend(chars.iter().map(|c| lower(*c))),
+            _ => out.extend(chars),
+        }
     };
-    let digits = run(letters, is_digit);
-    // Digits join the word before them unless lower-case letters follow: `Bld4`, but `http_2xx`.
-    if digits > letters && chars.get(digits).copied().is_some_and(is_rest) {
-        letters
-    } else {
-        digits
+    let joins = |part: Option<Part>| matches!(part, Some(Part::Letters | Part::Number));
+    let is_word = |part: Option<Part>| {
+        part.is_some_and(|part| !matches!(part, Part::Connectors | Part::Punctuation))
+    };
+    let mut at = 0;
+    while let Some(part) = kind_at(at) {
+        write(at, &mut out);
+        at += 1;
+        let next = kind_at(at);
+        match part {
+            Part::Connectors | Part::Punctuation => continue,
+            Part::Number => {}
+            _ if next != Some(Part::Number) => {}
+            _ if kind_at(at + 1).is_none() => continue,
+            // Digits join the word before them unless letters follow: `Bld4`, but `http_2xx`.
+            _ if kind_at(at + 1) != Some(Part::Letters) => {
+                write(at, &mut out);
+                at += 1;
+                if is_word(kind_at(at)) {
+                    out.push(connector);
+                }
+                continue;
+            }
+            _ => {
+                out.push(connector);
+                write(at, &mut out);
+                at += 1;
+            }
+        }
+        // A word that starts with digits keeps the letters and digits behind it: `2m3s`.
+        let takes_more = part == Part::Number || next == Some(Part::Number);
+        while takes_more && joins(kind_at(at)) {
+            write(at, &mut out);
+            at += 1;
+        }
+        if is_word(kind_at(at)) {
+            out.push(connector);
+        }
     }
+    out
 }
 
 /// `some_words` to `SomeWords`; capitals at the start of a word are lowered but for the first.
@@ -127,10 +201,15 @@ fn pascal(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut at = chars.iter().take_while(|c| is_connector(**c)).count();
     out.extend(&chars[..at]);
+    if at == chars.len() {
+        // Of connectors alone the last one comes twice.
+        out.extend(chars.last());
+    }
     while at < chars.len() {
+        let starts_upper = chars[at].is_uppercase();
         out.push(upper(chars[at]));
         at += 1;
-        while at < chars.len() && chars[at].is_uppercase() {
+        while starts_upper && at < chars.len() && chars[at].is_uppercase() {
             out.push(lower(chars[at]));
             at += 1;
         }

@@ -5,6 +5,7 @@
     reason = "a test ends, loudly, where what it takes for granted does not hold"
 )]
 
+mod generated;
 mod recorded;
 
 use std::sync::Arc;
@@ -16,15 +17,17 @@ fn scope() -> Scope {
     Scope { host: Arc::new(FixedHost::default()), budget: Arc::new(Budget::default()) }
 }
 
-fn run(case: &Json, data: &Json) -> String {
-    let missing_key = match case["missingkey"].as_str() {
-        Some("zero") => MissingKey::Zero,
-        Some("error") => MissingKey::Error,
+fn missing_key(name: &str) -> MissingKey {
+    match name {
+        "zero" => MissingKey::Zero,
+        "error" => MissingKey::Error,
         _ => MissingKey::Default,
-    };
+    }
+}
+
+fn run(registry: &Arc<Registry>, text: &str, missing_key: MissingKey, data: &Json) -> String {
     let options = Options { missing_key, ..Options::default() };
-    let mut set = TemplateSet::new(Arc::new(Registry::go()), options).unwrap();
-    let text = case["text"].as_str().unwrap();
+    let mut set = TemplateSet::new(registry.clone(), options).unwrap();
     let result = set
         .parse("t", text)
         .and_then(|()| set.render("t", &value::from_json_floats(data), &scope()));
@@ -37,9 +40,11 @@ fn run(case: &Json, data: &Json) -> String {
 #[test]
 fn language_behaves_as_in_go() {
     let golden: Json = serde_json::from_str(include_str!("../golden/language.json")).unwrap();
+    let registry = Arc::new(Registry::go());
     let mut failed = Vec::new();
     for case in golden["cases"].as_array().unwrap() {
-        let got = run(case, &golden["data"]);
+        let missing_key = missing_key(case["missingkey"].as_str().unwrap_or_default());
+        let got = run(&registry, case["text"].as_str().unwrap(), missing_key, &golden["data"]);
         let want = case["output"].as_str().unwrap();
         if got != want {
             failed.push(format!("{}\n  got:  {got:?}\n  want: {want:?}", case["text"]));

@@ -100,3 +100,12 @@ fn a_signed_certificate_names_its_issuer_and_hosts() {
     let text = r#"{{ $ca := genCA "root" 365 }}{{ $c := genSignedCert "leaf" (list "10.0.0.1") (list "a.example.com") 30 $ca }}{{ $c.Cert | trunc 27 }} {{ contains "RSA PRIVATE KEY" $c.Key }}"#;
     assert_eq!(render(&registry, text).as_deref(), Ok("-----BEGIN CERTIFICATE----- true"));
 }
+
+#[test]
+fn every_function_of_sprig_is_there_but_those_of_the_environment() {
+    let registry = Registry::sprig();
+    let names = include_str!("../golden/sprig/functions.tsv").lines();
+    let names = names.filter_map(|line| line.split('\t').next());
+    let missing: Vec<&str> = names.filter(|name| !registry.contains(name)).collect();
+    assert_eq!(missing, ["env", "expandenv"]);
+}

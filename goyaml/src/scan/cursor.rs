@@ -107,9 +107,25 @@ impl<'a> Cursor<'a> {
     }
 
     pub(crate) fn skip_to_break(&mut self) {
-        while !self.is_break_or_end(0) {
+        loop {
+            self.skip_run(|byte| !matches!(byte, 0 | b'\n' | b'\r' | 0xC2 | 0xE2));
+            if self.is_break_or_end(0) {
+                return;
+            }
             self.skip();
         }
+    }
+
+    /// Steps over the bytes that `is_inside` takes, in one go. It must take the bytes that go on
+    /// with a character (0x80 to 0xBF).
+    pub(crate) fn skip_run(&mut self, is_inside: impl Fn(u8) -> bool) {
+        let rest = &self.bytes[self.pos.min(self.bytes.len())..];
+        let width = rest.iter().position(|byte| !is_inside(*byte)).unwrap_or(rest.len());
+        // Bytes that go on with a character start none.
+        let count = rest[..width].iter().filter(|byte| **byte & 0xC0 != 0x80).count();
+        self.pos += width;
+        self.mark.index += count;
+        self.mark.column += count as u32;
     }
 
     /// Steps over one line break and says what it stands for in a value.

@@ -64,6 +64,8 @@ pub(crate) struct Scanner<'a> {
     cursor: Cursor<'a>,
     queue: VecDeque<Token<'a>>,
     taken_count: usize,
+    /// The first token of the queue is certain; nothing was read since that was found out.
+    head_is_certain: bool,
     stream_ended: bool,
     simple_key_allowed: bool,
     /// One per flow level, and one for block style.
@@ -79,6 +81,7 @@ impl<'a> Scanner<'a> {
             cursor: Cursor::new(text),
             queue: VecDeque::with_capacity(8),
             taken_count: 0,
+            head_is_certain: false,
             stream_ended: false,
             simple_key_allowed: true,
             simple_keys: vec![SimpleKey::default()],
@@ -101,17 +104,22 @@ impl<'a> Scanner<'a> {
             return Ok(self.queue[0].clone());
         }
         self.taken_count += 1;
+        self.head_is_certain = false;
         Ok(self.queue.pop_front().expect("fill() leaves a token in the queue"))
     }
 
     /// Reads on until the first token is certain, that is: no `:` can still put a key before it.
     fn fill(&mut self) -> Result<(), Error> {
+        if self.head_is_certain {
+            return Ok(());
+        }
         while self.queue.is_empty() || self.is_head_undecided()? {
             if self.stream_ended {
                 break;
             }
             self.fetch()?;
         }
+        self.head_is_certain = true;
         Ok(())
     }
 

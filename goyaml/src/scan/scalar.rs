@@ -42,6 +42,17 @@ impl Gap {
     }
 }
 
+/// The bytes that neither end a plain or quoted scalar nor need a second look.
+const PLAIN: [bool; 256] = {
+    let mut table = [true; 256];
+    let mut special = b"\0\n\r \t:,?[]{}\"'\\\xC2\xE2".as_slice();
+    while let [byte, rest @ ..] = special {
+        table[*byte as usize] = false;
+        special = rest;
+    }
+    table
+};
+
 #[derive(Clone, Copy, PartialEq)]
 enum Chomp {
     Strip,
@@ -98,6 +109,7 @@ impl<'a> Scanner<'a> {
         let from = self.cursor.pos();
         let flow = !self.in_block();
         loop {
+            self.cursor.skip_run(|byte| PLAIN[usize::from(byte)]);
             let byte = self.cursor.peek(0);
             let ends = match byte {
                 0 | b'\n' | b'\r' => true,
@@ -215,6 +227,7 @@ impl<'a> Scanner<'a> {
     /// on the first character that makes it harder.
     fn take_simple_quoted(&mut self, quote: u8, from: usize) -> Option<&'a str> {
         loop {
+            self.cursor.skip_run(|byte| PLAIN[usize::from(byte)]);
             match self.cursor.peek(0) {
                 byte if byte == quote => {
                     if quote == b'\'' && self.cursor.peek(1) == b'\'' {
@@ -286,6 +299,7 @@ impl<'a> Scanner<'a> {
                 _ => {
                     let from = self.cursor.pos();
                     self.cursor.skip();
+                    self.cursor.skip_run(|byte| PLAIN[usize::from(byte)]);
                     value.push_str(self.cursor.slice(from));
                 }
             }

@@ -199,7 +199,7 @@ impl Worker {
                     objects.remove(key.as_str()).map_err(disk(path))?;
                 } else {
                     let mut value = event.revision.to_be_bytes().to_vec();
-                    value.extend_from_slice(&event.object.bytes);
+                    value.extend_from_slice(&event.object.bytes());
                     objects.insert(key.as_str(), value.as_slice()).map_err(disk(path))?;
                 }
                 last = event.revision;

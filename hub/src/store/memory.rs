@@ -39,6 +39,8 @@ pub(super) struct State {
     history_bytes: usize,
     /// Watches can start at this revision or later.
     oldest: u64,
+    /// Objects that came from disk.
+    loaded_count: usize,
     subscribers: HashMap<ScopeKey, Vec<mpsc::Sender<Arc<Event>>>>,
     /// Owner uid → objects that name it.
     owned: BTreeMap<Box<str>, BTreeSet<Key>>,
@@ -56,6 +58,7 @@ impl State {
             history_limit,
             history_bytes: 0,
             oldest: 1,
+            loaded_count: 0,
             subscribers: HashMap::new(),
             owned: BTreeMap::new(),
         }
@@ -63,7 +66,11 @@ impl State {
 
     /// Puts an object read from disk. Only before the first [`State::stage`].
     pub(super) fn load(&mut self, key: Key, revision: u64, bytes: Bytes) {
-        let entry = Arc::new(Entry { revision, bytes });
+        let entry = Entry::new(revision, bytes);
+        self.loaded_count += 1;
+        // Nobody has changed these lately; a few plain ones make a start fast.
+        let packed = (self.loaded_count > self.history_limit).then(|| entry.packed()).flatten();
+        let entry = Arc::new(packed.unwrap_or(entry));
         self.index_owners(&key, None, Some(&entry));
         self.tables.entry(key.resource).or_default().insert(key.path, entry);
         self.start_at(revision);
@@ -105,7 +112,7 @@ impl State {
         let revision = self.last_staged;
         object["metadata"]["resourceVersion"] = Value::String(revision.to_string());
         let text = serde_json::to_vec(&object).unwrap_or_default();
-        let entry = Arc::new(Entry { revision, bytes: text.into() });
+        let entry = Arc::new(Entry::new(revision, text.into()));
         let kind = match (delete, &previous) {
             (true, _) => EventKind::Deleted,
             (false, Some(_)) => EventKind::Modified,
@@ -147,12 +154,24 @@ impl State {
     }
 
     fn remember(&mut self, event: &Arc<Event>) {
-        self.history_bytes += event.object.bytes.len();
+        self.history_bytes += event.object.len();
         self.history.push_back(event.clone());
         while self.history.len() > self.history_limit || self.history_bytes > HISTORY_BYTES {
             let Some(dropped) = self.history.pop_front() else { break };
-            self.history_bytes -= dropped.object.bytes.len();
+            self.history_bytes -= dropped.object.len();
             self.oldest = dropped.revision;
+            self.pack(&dropped);
+        }
+    }
+
+    /// Packs the object of an event that left the window, unless it was changed since.
+    fn pack(&mut self, event: &Event) {
+        let table = self.tables.get_mut(&event.key.resource);
+        let Some(entry) = table.and_then(|table| table.get_mut(&event.key.path)) else { return };
+        if Arc::ptr_eq(entry, &event.object)
+            && let Some(packed) = entry.packed()
+        {
+            *entry = Arc::new(packed);
         }
     }
 
@@ -190,6 +209,14 @@ impl State {
         senders.retain(|s| !s.is_closed());
         senders.push(sender);
         Ok(Subscription { backlog, events })
+    }
+
+    pub(super) fn history_after(&self, revision: u64) -> Result<Vec<Arc<Event>>, StoreError> {
+        if revision < self.oldest {
+            return Err(StoreError::Gone { asked: revision, oldest: self.oldest });
+        }
+        let start = self.history.partition_point(|event| event.revision <= revision);
+        Ok(self.history.range(start..).cloned().collect())
     }
 
     pub(super) fn list(
@@ -268,7 +295,7 @@ impl State {
 
     fn index_owners(&mut self, key: &Key, old: Option<&Arc<Entry>>, new: Option<&Arc<Entry>>) {
         let uids =
-            |entry: Option<&Arc<Entry>>| entry.map(|e| owner_uids(&e.bytes)).unwrap_or_default();
+            |entry: Option<&Arc<Entry>>| entry.map(|e| owner_uids(&e.bytes())).unwrap_or_default();
         let (before, after) = (uids(old), uids(new));
         for uid in before.difference(&after) {
             if let Some(keys) = self.owned.get_mut(uid) {

@@ -7,17 +7,18 @@
 //! Invariant: a change is visible to readers and watchers only after it is durable, and the answer
 //! to its writer comes only after that.
 
+mod entry;
 mod file;
 mod memory;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
-use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
+use bytes::Bytes;
+pub(crate) use entry::{Entry, Labels};
 use file::Journal;
 use memory::State;
 
@@ -49,38 +50,6 @@ impl Key {
         self.path.split_once('/').map_or(&self.path, |(_, name)| name)
     }
 }
-
-/// One stored object: JSON text whose `metadata.resourceVersion` is `revision`.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) revision: u64,
-    pub(crate) bytes: Bytes,
-}
-
-impl Entry {
-    /// The object as a tree. Not kept: a parsed object costs five times its text.
-    pub(crate) fn value(&self) -> Value {
-        serde_json::from_slice(&self.bytes).unwrap_or_default()
-    }
-
-    /// The object's labels, without reading the rest.
-    pub(crate) fn labels(&self) -> Labels {
-        #[derive(serde::Deserialize)]
-        struct Object {
-            metadata: Metadata,
-        }
-        #[derive(serde::Deserialize)]
-        struct Metadata {
-            #[serde(default)]
-            labels: Option<Labels>,
-        }
-        let object: Result<Object, _> = serde_json::from_slice(&self.bytes);
-        object.ok().and_then(|o| o.metadata.labels).unwrap_or_default()
-    }
-}
-
-/// `metadata.labels`.
-pub(crate) type Labels = BTreeMap<String, String>;
 
 /// What happened to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,6 +111,8 @@ pub(crate) struct Write {
 #[derive(Debug)]
 pub(crate) struct Committed {
     pub(crate) object: Value,
+    /// The object as it was stored.
+    pub(crate) text: Bytes,
 }
 
 /// Why a change or a read was refused.
@@ -277,6 +248,11 @@ impl Store {
         self.lock().subscribe(scope, from)
     }
 
+    /// Every event after `revision`, of all resources.
+    pub(crate) fn history_after(&self, revision: u64) -> Result<Vec<Arc<Event>>, StoreError> {
+        self.lock().history_after(revision)
+    }
+
     /// A snapshot of `scope` and every event after it.
     pub(crate) fn snapshot_and_subscribe(
         &self,
@@ -296,24 +272,25 @@ impl Store {
 
     /// Makes one change, or none. Done (visible, durable) when it returns `Ok`.
     pub(crate) async fn commit(&self, write: Write) -> Result<Committed, StoreError> {
-        let (object, waiter) = self.begin(write)?;
+        let (committed, waiter) = self.begin(write)?;
         if let Waiter::Pending(receiver) = waiter {
             receiver.await.map_err(|_| self.stopped())??;
         }
-        Ok(Committed { object })
+        Ok(committed)
     }
 
-    fn begin(&self, write: Write) -> Result<(Value, Waiter), StoreError> {
+    fn begin(&self, write: Write) -> Result<(Committed, Waiter), StoreError> {
         let mut state = self.lock();
         let (event, object) = state.stage(write)?;
+        let committed = Committed { object, text: event.object.bytes() };
         let Some(journal) = &self.journal else {
             state.publish(event);
-            return Ok((object, Waiter::Done));
+            return Ok((committed, Waiter::Done));
         };
         let (sender, receiver) = oneshot::channel();
         state.queue.push((event, sender));
         journal.wake();
-        Ok((object, Waiter::Pending(receiver)))
+        Ok((committed, Waiter::Pending(receiver)))
     }
 
     fn stopped(&self) -> StoreError {

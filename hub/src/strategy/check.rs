@@ -20,25 +20,47 @@ const MAX_ANNOTATIONS_BYTES: usize = 256 << 10;
 
 /// Checks a whole object; the error lists everything that is wrong.
 pub(crate) fn object(kind: &Kind, object: &Value) -> Result<(), ApiError> {
+    refuse(kind, object, causes_of(kind, object))
+}
+
+fn refuse(kind: &Kind, object: &Value, causes: Vec<Cause>) -> Result<(), ApiError> {
+    if causes.is_empty() {
+        return Ok(());
+    }
+    Err(ApiError::invalid(&kind.group, &kind.kind, meta::text(object, "name"), causes))
+}
+
+fn causes_of(kind: &Kind, object: &Value) -> Vec<Cause> {
     let name = meta::text(object, "name");
     let mut causes = Vec::new();
     check_name(kind, name, &mut causes);
     check_labels(object, &mut causes);
     check_annotations(object, &mut causes);
     check_owners(object, &mut causes);
+    check_finalizers(object, &mut causes);
     match &kind.source {
         Source::Custom { schema, .. } => causes.extend(schema::check(object, schema)),
         Source::Builtin => super::native::rules::check(kind, object, &mut causes),
     }
-    if causes.is_empty() {
-        return Ok(());
-    }
-    Err(ApiError::invalid(&kind.group, &kind.kind, name, causes))
+    causes
 }
 
-/// Checks what may not change.
+/// Checks what only a new object has to fulfil.
+pub(crate) fn create(kind: &Kind, object: &Value) -> Result<(), ApiError> {
+    const ACCOUNT: &str = "kubernetes.io/service-account.name";
+    let is_token = object["type"] == "kubernetes.io/service-account-token";
+    let account = object["metadata"]["annotations"][ACCOUNT].as_str().unwrap_or_default();
+    if &*kind.resource == "/secrets" && is_token && account.is_empty() {
+        let cause = Cause::required(format!("metadata.annotations[{ACCOUNT}]"), "");
+        let name = meta::text(object, "name");
+        return Err(ApiError::invalid(&kind.group, &kind.kind, name, vec![cause]));
+    }
+    Ok(())
+}
+
+/// Checks a changed object, and what may not change in it.
 pub(crate) fn update(kind: &Kind, old: &Value, new: &Value) -> Result<(), ApiError> {
-    let mut causes = Vec::new();
+    let mut causes = causes_of(kind, new);
     if meta::is_deleting(old) {
         let added: Vec<&str> =
             meta::finalizers(new).filter(|f| !meta::has_finalizer(old, f)).collect();
@@ -57,10 +79,7 @@ pub(crate) fn update(kind: &Kind, old: &Value, new: &Value) -> Result<(), ApiErr
     if !kind.is_custom() {
         super::native::rules::check_update(kind, old, new, &mut causes);
     }
-    if causes.is_empty() {
-        return Ok(());
-    }
-    Err(ApiError::invalid(&kind.group, &kind.kind, meta::text(new, "name"), causes))
+    refuse(kind, new, causes)
 }
 
 fn is_label(text: &str) -> bool {
@@ -101,22 +120,70 @@ fn is_qualified_part(text: &str, may_be_empty: bool) -> bool {
         || text.chars().all(inner) && edge(text.chars().next()) && edge(text.chars().last())
 }
 
-fn check_key(field: &str, key: &str, causes: &mut Vec<Cause>) {
+/// What is wrong with a label's key; the first finding.
+pub(crate) fn key_problem(key: &str) -> Option<String> {
+    key_problems(key).into_iter().next()
+}
+
+/// What is wrong with a label's value.
+pub(crate) fn value_problem(value: &str) -> Option<String> {
+    if value.len() > 63 {
+        return Some("must be no more than 63 bytes".to_owned());
+    }
+    (!is_qualified_part(value, true)).then(|| LABEL_VALUE.to_owned())
+}
+
+fn key_problems(key: &str) -> Vec<String> {
+    let mut found = Vec::new();
     let name = match key.split_once('/') {
         Some((prefix, name)) => {
             if !prefix.split('.').all(is_label) {
-                let why = format!("Invalid value: {key:?}: prefix part {SUBDOMAIN}");
-                causes.push(Cause::invalid(field, why));
+                found.push(format!("prefix part {SUBDOMAIN}"));
             }
             name
         }
         None => key,
     };
     if name.len() > 63 {
-        let why = format!("Invalid value: {key:?}: name part must be no more than 63 bytes");
-        causes.push(Cause::invalid(field, why));
+        found.push("name part must be no more than 63 bytes".to_owned());
     } else if !is_qualified_part(name, false) {
-        causes.push(Cause::invalid(field, format!("Invalid value: {key:?}: {QUALIFIED}")));
+        found.push(QUALIFIED.to_owned());
+    }
+    found
+}
+
+fn check_key(field: &str, key: &str, causes: &mut Vec<Cause>) {
+    let problems = key_problems(key).into_iter();
+    causes.extend(
+        problems.map(|why| Cause::invalid(field, format!("Invalid value: {key:?}: {why}"))),
+    );
+}
+
+/// Owner references as Go writes them: fields in the order of the type.
+fn go_owners(owners: &Value) -> String {
+    const FIELDS: [&str; 6] =
+        ["apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"];
+    let one = |owner: &Value| {
+        let there = FIELDS.iter().filter(|f| !owner[**f].is_null());
+        let fields: Vec<String> = there.map(|f| format!("{f:?}:{}", owner[*f])).collect();
+        format!("{{{}}}", fields.join(","))
+    };
+    let all: Vec<String> = owners.as_array().into_iter().flatten().map(one).collect();
+    format!("[{}]", all.join(","))
+}
+
+/// A finalizer is `domain/name`, or one that Kubernetes knows.
+fn check_finalizers(object: &Value, causes: &mut Vec<Cause>) {
+    const STANDARD: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
+    for (i, finalizer) in meta::finalizers(object).enumerate() {
+        let field = format!("metadata.finalizers[{i}]");
+        check_key(&field, finalizer, causes);
+        if !finalizer.contains('/') && !STANDARD.contains(&finalizer) {
+            let why = format!(
+                "Invalid value: {finalizer:?}: name is neither a standard finalizer name nor is it fully qualified"
+            );
+            causes.push(Cause::invalid(field, why));
+        }
     }
 }
 
@@ -125,11 +192,8 @@ fn check_labels(object: &Value, causes: &mut Vec<Cause>) {
     for (key, value) in object["metadata"]["labels"].as_object().into_iter().flatten() {
         check_key(FIELD, key, causes);
         let value = value.as_str().unwrap_or_default();
-        if value.len() > 63 {
-            let why = format!("Invalid value: {value:?}: must be no more than 63 bytes");
-            causes.push(Cause::invalid(FIELD, why));
-        } else if !is_qualified_part(value, true) {
-            causes.push(Cause::invalid(FIELD, format!("Invalid value: {value:?}: {LABEL_VALUE}")));
+        if let Some(why) = value_problem(value) {
+            causes.push(Cause::invalid(FIELD, format!("Invalid value: {value:?}: {why}")));
         }
     }
 }
@@ -152,17 +216,36 @@ fn check_annotations(object: &Value, causes: &mut Vec<Cause>) {
 
 fn check_owners(object: &Value, causes: &mut Vec<Cause>) {
     let owners = object["metadata"]["ownerReferences"].as_array().into_iter().flatten();
-    for (i, owner) in owners.enumerate() {
-        for (field, word) in
-            [("apiVersion", "version"), ("kind", "kind"), ("name", "name"), ("uid", "uid")]
-        {
+    const FIELD: &str = "metadata.ownerReferences";
+    let mut controller: Option<&Value> = None;
+    for owner in owners {
+        for (field, why) in [
+            ("apiVersion", "version must not be empty"),
+            ("kind", "must not be empty"),
+            ("name", "must not be empty"),
+            ("uid", "must not be empty"),
+        ] {
             if owner[field].as_str().unwrap_or_default().is_empty() {
-                let at = format!("metadata.ownerReferences[{i}].{field}");
-                causes.push(Cause::invalid(
-                    at,
-                    format!("Invalid value: \"\": {word} must not be empty"),
-                ));
+                let why = format!("Invalid value: \"\": {why}");
+                causes.push(Cause::invalid(format!("{FIELD}.{field}"), why));
             }
         }
+        if owner["controller"] != true {
+            continue;
+        }
+        if let Some(first) = controller {
+            let name = |o: &Value| {
+                let text = |field: &str| o[field].as_str().unwrap_or_default().to_owned();
+                format!("{}/{}", text("kind"), text("name"))
+            };
+            let why = format!(
+                "Invalid value: {}: Only one reference can have Controller set to true. Found \"true\" in references for {} and {}",
+                go_owners(&object["metadata"]["ownerReferences"]),
+                name(first),
+                name(owner)
+            );
+            causes.push(Cause::invalid(FIELD, why));
+        }
+        controller = Some(owner);
     }
 }

@@ -20,11 +20,6 @@ pub(crate) fn fill(crd: &mut Value) {
 }
 
 pub(crate) fn prepare_create(crd: &mut Value, now: &str) {
-    let metadata = meta::metadata_mut(crd);
-    let finalizers = metadata.entry("finalizers").or_insert_with(|| json!([]));
-    if let Some(list) = finalizers.as_array_mut().filter(|l| !l.iter().any(|f| f == CLEANUP)) {
-        list.push(CLEANUP.into());
-    }
     let condition = |type_: &str, reason: &str, message: &str| {
         json!({"type": type_, "status": "True", "reason": reason, "message": message,
             "lastTransitionTime": now})
@@ -37,9 +32,29 @@ pub(crate) fn prepare_create(crd: &mut Value, now: &str) {
             condition("Established", "InitialNamesAccepted", "the initial names have been accepted"),
         ],
     });
+    say_unknown_rules(crd, now);
 }
 
-pub(crate) fn prepare_update(old: &Value, new: &mut Value) {
+/// The condition of a CRD some of whose rules are not enforced here.
+const RULES: &str = "ValidationRulesNotEvaluated";
+
+/// Says in the status which rules this server stores but does not enforce.
+fn say_unknown_rules(crd: &mut Value, now: &str) {
+    let unknown = crate::rules::unknown(&crd["spec"]["versions"]);
+    let Some(conditions) = crd["status"]["conditions"].as_array_mut() else { return };
+    let message = format!("this server does not evaluate: {}", unknown.join("; "));
+    let same = conditions.iter().any(|c| c["type"] == RULES && c["message"] == message);
+    if same && !unknown.is_empty() {
+        return;
+    }
+    conditions.retain(|c| c["type"] != RULES);
+    if !unknown.is_empty() {
+        conditions.push(json!({"type": RULES, "status": "True", "reason": "NoCelEngine",
+            "message": message, "lastTransitionTime": now}));
+    }
+}
+
+pub(crate) fn prepare_update(old: &Value, new: &mut Value, now: &str) {
     if meta::is_deleting(old) {
         return;
     }
@@ -52,6 +67,7 @@ pub(crate) fn prepare_update(old: &Value, new: &mut Value) {
     {
         stored.push(version);
     }
+    say_unknown_rules(new, now);
 }
 
 fn storage_version(crd: &Value) -> Value {

@@ -25,6 +25,12 @@ pub(crate) fn convert(event: &mut Value, group: &str) {
             map.insert(to.to_owned(), value);
         }
     }
+    if !group.is_empty() {
+        // Set and empty in core/v1, left out here.
+        map.retain(|key, value| {
+            !(key.starts_with("reporting") && value.as_str().is_some_and(str::is_empty))
+        });
+    }
     let (from, to) = if group.is_empty() {
         ("deprecatedSource", "source")
     } else {

@@ -77,7 +77,7 @@ pub(crate) fn generate_name(
 
 /// Drops unknown fields (and returns their paths), drops `null`, fills defaults.
 pub(crate) fn normalise(kind: &Kind, object: &mut Value) -> Result<Vec<String>, ApiError> {
-    let mut unknown = native::clean_metadata(object);
+    let mut unknown = native::clean_metadata(kind, object)?;
     match &kind.source {
         Source::Custom { schema, preserve_unknown, .. } => {
             if !preserve_unknown {
@@ -87,6 +87,7 @@ pub(crate) fn normalise(kind: &Kind, object: &mut Value) -> Result<Vec<String>, 
         }
         Source::Builtin => {
             unknown.extend(native::clean(kind, object)?);
+            native::check_encoding(kind, object)?;
             if kind.is_crd() {
                 crd::fill(object);
             } else {
@@ -140,12 +141,19 @@ pub(crate) fn prepare_update(
     old: &Value,
     new: &mut Value,
     part: Part,
+    now: &str,
 ) -> Result<(), ApiError> {
     let uid = meta::text(old, "uid");
     let claimed = meta::text(new, "uid");
     if !claimed.is_empty() && claimed != uid {
+        let (namespace, name) = (meta::text(old, "namespace"), meta::text(old, "name"));
+        let at = if namespace.is_empty() { name.to_owned() } else { format!("{namespace}/{name}") };
+        let home = match kind.group.as_str() {
+            "" => kind.plural.clone(),
+            group => format!("{group}/{}", kind.plural),
+        };
         let why = format!(
-            "Precondition failed: UID in precondition: {claimed}, UID in object meta: {uid}"
+            "StorageError: invalid object, Code: 4, Key: /registry/{home}/{at}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {claimed}, UID in object meta: {uid}"
         );
         return Err(ApiError::conflict(&kind.about(meta::text(old, "name")), &why));
     }
@@ -177,7 +185,7 @@ pub(crate) fn prepare_update(
     }
     metadata.remove("selfLink");
     if kind.is_crd() && part == Part::Main {
-        crd::prepare_update(old, new);
+        crd::prepare_update(old, new, now);
     } else if !kind.is_custom() {
         native::prepare_update(kind, old, new, part);
     }
@@ -192,9 +200,13 @@ fn keep_all_but_status(kind: &Kind, old: &Value, new: &mut Value) {
     let status = new.as_object_mut().and_then(|map| map.remove("status"));
     let metadata = new["metadata"].take();
     *new = old.clone();
-    // A custom kind's metadata does not change through /status; built-in kinds allow labels there.
+    // A custom kind's metadata does not change through /status; built-in kinds allow
+    // annotations there, and labels but for workloads.
     if !kind.is_custom() {
         new["metadata"] = metadata;
+    }
+    if kind.group == "apps" {
+        keep(meta::metadata_mut(new), &old["metadata"], "labels");
     }
     match status {
         Some(status) => new["status"] = status,
@@ -229,6 +241,9 @@ pub(crate) fn mark_deleted(kind: &Kind, object: &mut Value, options: &DeleteOpti
     let metadata = meta::metadata_mut(object);
     let mut finalizers: Vec<Value> =
         metadata.get("finalizers").and_then(Value::as_array).cloned().unwrap_or_default();
+    if kind.is_crd() && !was_deleting && !finalizers.iter().any(|f| f == crd::CLEANUP) {
+        finalizers.push(crd::CLEANUP.into());
+    }
     if !was_deleting || options.propagation.is_some() {
         let wanted = match options.propagation {
             Some(Propagation::Foreground) => Some(FOREGROUND),
@@ -245,6 +260,13 @@ pub(crate) fn mark_deleted(kind: &Kind, object: &mut Value, options: &DeleteOpti
         metadata.insert("finalizers".into(), finalizers.into());
     }
     if was_deleting {
+        // A second deletion can only make the wait shorter: that is how a kubelet says "it ended".
+        let left = metadata.get("deletionGracePeriodSeconds").and_then(Value::as_i64);
+        if let (Some(left), Some(asked)) = (left, options.grace_seconds)
+            && asked < left
+        {
+            metadata.insert("deletionGracePeriodSeconds".into(), asked.max(0).into());
+        }
         return;
     }
     metadata.insert("deletionTimestamp".into(), now.into());

@@ -47,6 +47,7 @@ fn own_cell(kind: &Kind, column: &str, o: &Value, now: Timestamp) -> Option<Valu
         ("/services", _) => return service(column, o),
         ("/pods", _) => return pod(column, o),
         ("/events", _) => return event(column, o, now),
+        ("/nodes", _) => return node(column, o),
         ("apps/deployments", "Ready") => ready_of(status, spec).into(),
         ("apps/deployments", "Up-to-date") => count(&status["updatedReplicas"]).into(),
         ("apps/deployments", "Available") => count(&status["availableReplicas"]).into(),
@@ -65,6 +66,10 @@ fn own_cell(kind: &Kind, column: &str, o: &Value, now: Timestamp) -> Option<Valu
         {
             return workload(column, spec);
         }
+        ("batch/cronjobs", "Containers" | "Images" | "Selector") => {
+            return workload(column, &spec["jobTemplate"]["spec"]);
+        }
+        ("discovery.k8s.io/endpointslices", _) => return endpoint_slice(column, o),
         ("batch/jobs", "Status") => job_status(status).into(),
         ("batch/jobs", "Completions") => {
             format!("{}/{}", count(&status["succeeded"]), spec["completions"].as_i64().unwrap_or(1))
@@ -133,6 +138,41 @@ fn ready_of(status: &Value, spec: &Value) -> String {
     format!("{}/{}", count(&status["readyReplicas"]), count(&spec["replicas"]))
 }
 
+fn node(column: &str, o: &Value) -> Option<Value> {
+    let (spec, status) = (&o["spec"], &o["status"]);
+    let info = |field: &str| text(&status["nodeInfo"][field]);
+    let address = |kind: &str| {
+        let all = status["addresses"].as_array().into_iter().flatten();
+        text(&all.into_iter().find(|a| a["type"] == kind)?["address"])
+    };
+    match column {
+        "Status" => {
+            let all = status["conditions"].as_array().into_iter().flatten();
+            let ready = all.into_iter().find(|c| c["type"] == "Ready").map(|c| &c["status"]);
+            let state = match ready.and_then(Value::as_str) {
+                Some("True") => "Ready",
+                Some(_) => "NotReady",
+                None => "Unknown",
+            };
+            let rest = if spec["unschedulable"] == true { ",SchedulingDisabled" } else { "" };
+            Some(format!("{state}{rest}").into())
+        }
+        "Roles" => {
+            let labels = o["metadata"]["labels"].as_object().into_iter().flatten();
+            let roles = labels.filter_map(|(k, _)| k.strip_prefix("node-role.kubernetes.io/"));
+            let roles: Vec<&str> = roles.filter(|role| !role.is_empty()).collect();
+            (!roles.is_empty()).then(|| roles.join(",").into())
+        }
+        "Version" => Some(info("kubeletVersion").unwrap_or_else(|| "".into())),
+        "Internal-IP" => address("InternalIP"),
+        "External-IP" => address("ExternalIP"),
+        "OS-Image" => info("osImage").or_else(|| Some("<unknown>".into())),
+        "Kernel-Version" => info("kernelVersion").or_else(|| Some("<unknown>".into())),
+        "Container-Runtime" => info("containerRuntimeVersion").or_else(|| Some("<unknown>".into())),
+        _ => None,
+    }
+}
+
 fn pairs(labels: &Value) -> Option<Value> {
     let rows = labels.as_object().filter(|m| !m.is_empty())?;
     let rows: Vec<String> =
@@ -150,6 +190,36 @@ fn workload(column: &str, spec: &Value) -> Option<Value> {
         "Containers" => Some(joined("name")),
         "Images" => Some(joined("image")),
         _ => pairs(&spec["selector"]["matchLabels"]),
+    }
+}
+
+fn endpoint_slice(column: &str, o: &Value) -> Option<Value> {
+    /// Of a long list the peer shows the first three.
+    const SHOWN: usize = 3;
+    let items = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let short = |texts: Vec<String>, unset: &str| -> Value {
+        let more = texts.len().saturating_sub(SHOWN);
+        let shown = texts[..texts.len() - more].join(",");
+        match (shown.is_empty(), more) {
+            (true, _) => unset.into(),
+            (_, 0) => shown.into(),
+            (_, more) => format!("{shown} + {more} more...").into(),
+        }
+    };
+    match column {
+        "AddressType" => text(&o["addressType"]),
+        "Ports" => {
+            let ports = items(&o["ports"]);
+            let numbers = ports.iter().map(|p| p["port"].to_string()).collect();
+            Some(short(numbers, "<unset>"))
+        }
+        "Endpoints" => {
+            let endpoints = items(&o["endpoints"]);
+            let addresses = endpoints.iter().flat_map(|e| items(&e["addresses"]));
+            let texts = addresses.filter_map(|a| a.as_str().map(str::to_owned)).collect();
+            Some(short(texts, "<unset>"))
+        }
+        _ => None,
     }
 }
 

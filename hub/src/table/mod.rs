@@ -22,7 +22,7 @@ pub(crate) fn of(call: &Call, objects: &[Value], now: Timestamp) -> Value {
         .map(|object| {
             let mut row = json!({"cells": row_cells(kind, object, now)});
             match include {
-                "None" => {}
+                "None" => row["object"] = Value::Null,
                 "Object" => row["object"] = object.clone(),
                 _ => {
                     row["object"] = json!({"kind": "PartialObjectMetadata",
@@ -32,6 +32,8 @@ pub(crate) fn of(call: &Call, objects: &[Value], now: Timestamp) -> Value {
             row
         })
         .collect();
+    // The peer's printer of CRDs leaves the list of rows unset when there is none.
+    let rows = if rows.is_empty() && kind.is_crd() { Value::Null } else { rows.into() };
     json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {},
         "columnDefinitions": definitions(kind), "rows": rows})
 }
@@ -46,7 +48,7 @@ fn definitions(kind: &Kind) -> Vec<Value> {
         name: "Name".into(),
         type_: "string".into(),
         format: "name".into(),
-        description: "Name must be unique within a namespace.".into(),
+        description: "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names".into(),
         ..Column::default()
     };
     let own = kind.is_custom().then_some(&name).into_iter();

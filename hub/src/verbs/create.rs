@@ -19,6 +19,6 @@ pub(crate) async fn create(server: &Arc<Server>, call: Call) -> Result<HubRespon
     let object = write::decode(&call)?;
     let namespace = call.path.namespace.as_deref();
     let done = write::create(server, &call.kind, namespace, object, &how).await?;
-    let text = show::object(&call, &show::to_bytes(&done.object), server.world.now());
+    let text = show::object(&call, &done.text(), server.world.now());
     Ok(body::warn(body::raw_json(201, text), &done.warnings))
 }

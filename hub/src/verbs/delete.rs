@@ -48,15 +48,27 @@ impl DeleteOptions {
         }
         let policy = body["propagationPolicy"].as_str().or(call.query.text("propagationPolicy"));
         let orphan = body["orphanDependents"].as_bool();
+        let refuse = |why: String, reason| {
+            let field = "propagationPolicy".to_owned();
+            let cause = crate::error::Cause { field, reason, message: why };
+            Err(ApiError::bad_options("DeleteOptions", cause))
+        };
+        if let (Some(policy), Some(_)) = (policy, orphan) {
+            let why = format!(
+                "Invalid value: {policy:?}: orphanDependents and deletionPropagation cannot be both set"
+            );
+            return refuse(why, "FieldValueInvalid");
+        }
         let propagation = match (policy, orphan) {
             (Some("Foreground"), _) => Some(Propagation::Foreground),
             (Some("Orphan"), _) | (None, Some(true)) => Some(Propagation::Orphan),
             (Some("Background"), _) | (None, Some(false)) => Some(Propagation::Background),
             (None, None) => None,
             (Some(other), _) => {
-                return Err(ApiError::bad_request(format!(
-                    "propagationPolicy: Unsupported value: {other:?}: supported values: \"Background\", \"Foreground\", \"Orphan\""
-                )));
+                let why = format!(
+                    "Unsupported value: {other:?}: supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\""
+                );
+                return refuse(why, "FieldValueNotSupported");
             }
         };
         let preconditions = &body["preconditions"];
@@ -82,13 +94,23 @@ pub(crate) struct Deleted {
 
 /// Deletes one object.
 pub(crate) async fn delete(server: &Arc<Server>, call: &Call) -> Result<HubResponse, ApiError> {
-    let options = DeleteOptions::of(call)?;
+    let mut options = DeleteOptions::of(call)?;
     let key = call.key(call.name());
+    let mut warnings = Vec::new();
+    if &*call.kind.resource == "batch/jobs" && options.propagation.is_none() {
+        options.propagation = Some(Propagation::Orphan);
+        warnings.push("child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning".to_owned());
+    }
+    if &*call.kind.resource == "/namespaces"
+        && ["default", "kube-system", "kube-public"].contains(&call.name())
+    {
+        return Err(ApiError::forbidden(&call.about(), "this namespace may not be deleted"));
+    }
     let deleted = delete_object(server, &call.kind, &key, &options).await?;
     let kind = &call.kind;
     if !deleted.gone || returns_object(kind) {
         let text = show::object(call, &show::to_bytes(&deleted.object), server.world.now());
-        return Ok(body::raw_json(200, text));
+        return Ok(body::warn(body::raw_json(200, text), &warnings));
     }
     let mut details = json!({"name": key.name(), "kind": kind.plural,
         "uid": deleted.object["metadata"]["uid"]});
@@ -97,7 +119,7 @@ pub(crate) async fn delete(server: &Arc<Server>, call: &Call) -> Result<HubRespo
     }
     let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {},
         "status": "Success", "details": details});
-    Ok(body::json(200, &status))
+    Ok(body::warn(body::json(200, &status), &warnings))
 }
 
 /// Kinds whose deletion answers with the object.
@@ -131,10 +153,19 @@ pub(crate) async fn delete_collection(
             Err(error) => return Err(error),
         }
     }
+    let mut metadata = json!({"resourceVersion": server.store.revision().to_string()});
+    if call.kind.is_custom() {
+        metadata["continue"] = "".into();
+    } else {
+        for map in items.iter_mut().filter_map(Value::as_object_mut) {
+            map.remove("apiVersion");
+            map.remove("kind");
+        }
+    }
     Ok(body::json(
         200,
         &json!({"kind": call.kind.list_kind, "apiVersion": call.kind.api_version(),
-        "metadata": {"resourceVersion": server.store.revision().to_string()}, "items": items}),
+        "metadata": metadata, "items": items}),
     ))
 }
 
@@ -148,13 +179,16 @@ pub(crate) async fn delete_object(
     let about = kind.about(key.name());
     loop {
         let entry = server.store.latest(key).ok_or_else(|| ApiError::not_found(&about))?;
-        let mut object = show::parse(&show::convert(kind, &entry.bytes));
-        check_preconditions(&object, options, entry.revision)
-            .map_err(|why| ApiError::conflict(&about, &why))?;
+        let mut object = show::parse(&show::convert(kind, &entry.bytes()));
+        check_preconditions(&object, options, entry.revision).map_err(|why| {
+            // The peer puts the kind where the plural belongs.
+            let resource = kind.kind.clone();
+            ApiError::conflict(&crate::error::About { resource, ..about.clone() }, &why)
+        })?;
         let before = object.clone();
         strategy::mark_deleted(kind, &mut object, options, &server.world.stamp());
         let gone = strategy::is_finished(kind, &object);
-        if gone {
+        if gone && &*kind.resource != "/pods" {
             // Watchers see the last state that was stored, as with the peer.
             object = before.clone();
         }
@@ -164,8 +198,13 @@ pub(crate) async fn delete_object(
         let expect = Expect::Revision(entry.revision);
         let write = Write { key: key.clone(), expect, object, delete: gone };
         match server.store.commit(write).await {
-            Ok(committed) => {
+            Ok(mut committed) => {
                 server.after_write(key, &committed.object, gone);
+                if gone {
+                    // The answer is the last state that could be read.
+                    meta::metadata_mut(&mut committed.object)
+                        .insert("resourceVersion".into(), entry.revision.to_string().into());
+                }
                 return Ok(Deleted { object: committed.object, gone });
             }
             Err(StoreError::Conflict) if options.revision.is_none() => {}
@@ -182,12 +221,12 @@ fn check_preconditions(
     let uid = meta::text(object, "uid");
     if let Some(wanted) = options.uid.as_deref().filter(|wanted| *wanted != uid) {
         return Err(format!(
-            "Precondition failed: UID in precondition: {wanted}, UID in object meta: {uid}"
+            "the UID in the precondition ({wanted}) does not match the UID in record ({uid}). The object might have been deleted and then recreated"
         ));
     }
     if let Some(wanted) = options.revision.filter(|wanted| *wanted != revision) {
         return Err(format!(
-            "Precondition failed: ResourceVersion in precondition: {wanted}, ResourceVersion in object meta: {revision}"
+            "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record ({revision}). The object might have been modified"
         ));
     }
     Ok(())

@@ -19,6 +19,6 @@ pub(crate) fn get(server: &Server, call: &Call) -> Result<HubResponse, ApiError>
             return Err(ApiError::from_store(&error, &call.about()));
         }
     }
-    let text = show::object(call, &entry.bytes, server.world.now());
+    let text = show::object(call, &entry.bytes(), server.world.now());
     Ok(body::raw_json(200, text))
 }

@@ -33,13 +33,7 @@ pub(crate) fn selector(call: &Call) -> Result<Selector, ApiError> {
     let selector = Selector::parse(labels, fields).map_err(ApiError::bad_request)?;
     for path in selector.field_paths() {
         if !table::fields::is_selectable(&call.kind, path) {
-            let kind = &call.kind;
-            return Err(ApiError::bad_request(format!(
-                "Unable to find {:?} that match label selector {:?}, field selector {:?}: field label not supported: {path}",
-                format!("{}/{}, Resource={}", kind.group, kind.version, kind.plural),
-                labels.unwrap_or_default(),
-                fields.unwrap_or_default(),
-            )));
+            return Err(ApiError::bad_request(format!("field label not supported: {path}")));
         }
     }
     Ok(selector)
@@ -56,21 +50,33 @@ pub(crate) fn list(server: &Server, call: &Call) -> Result<HubResponse, ApiError
             metadata.insert("remainingItemCount".into(), (*count).into());
         }
     }
-    let texts = found.rows.iter().map(|(_, entry)| &entry.bytes);
+    let texts = found.rows.iter().map(|(_, entry)| entry.bytes());
     match call.view {
         View::Object => {
-            let texts = texts.map(|t| show::convert(&call.kind, t));
+            let texts = texts.map(|t| show::list_item(&call.kind, &t));
+            if call.kind.is_custom() {
+                metadata.entry("continue").or_insert_with(|| "".into());
+            }
             let api_version = call.kind.api_version();
             Ok(body::raw_json(200, join(&call.kind.list_kind, &api_version, &metadata, texts)))
         }
-        View::Metadata => {
-            let texts = texts.map(|t| show::to_bytes(&show::metadata_only(&call.kind, t)));
+        View::Metadata { is_list: false } => {
+            let kind = &call.kind;
+            let message = format!(
+                "you requested PartialObjectMetadata, but the requested object is a list (*{}.{})",
+                kind.internal_group(),
+                kind.list_kind
+            );
+            Err(ApiError::new(406, "NotAcceptable", message))
+        }
+        View::Metadata { is_list: true } => {
+            let texts = texts.map(|t| show::to_bytes(&show::metadata_only(&call.kind, &t)));
             let kind = "PartialObjectMetadataList";
             Ok(body::raw_json(200, join(kind, "meta.k8s.io/v1", &metadata, texts)))
         }
         View::Table => {
             let values: Vec<Value> =
-                texts.map(|t| show::parse(&show::convert(&call.kind, t))).collect();
+                texts.map(|t| show::parse(&show::convert(&call.kind, &t))).collect();
             let table = table::of(call, &values, server.world.now());
             Ok(body::json(200, &table::with_metadata(table, Value::Object(metadata))))
         }
@@ -139,7 +145,7 @@ pub(crate) fn find(server: &Server, call: &Call) -> Result<Found, ApiError> {
 /// At which revision and after which key a list starts.
 fn start(server: &Server, call: &Call) -> Result<(u64, String), ApiError> {
     if let Some(text) = call.query.text("continue") {
-        let bad = || ApiError::bad_request("continue key is not valid");
+        let bad = || ApiError::bad_request("invalid continue token: continue key is not valid");
         let raw = URL_SAFE_NO_PAD.decode(text).map_err(|_| bad())?;
         let token: Value = serde_json::from_slice(&raw).map_err(|_| bad())?;
         let (at, after) = (token["rv"].as_u64(), token["start"].as_str());

@@ -8,6 +8,7 @@ pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod get;
 pub(crate) mod list;
+pub(crate) mod options;
 pub(crate) mod patch;
 pub(crate) mod review;
 pub(crate) mod scale;
@@ -39,11 +40,7 @@ pub(crate) async fn subresource(
         _ => return Err(method_not_allowed()),
     };
     if !call.kind.has_subresource(name, verb) {
-        return Err(ApiError::new(
-            404,
-            "NotFound",
-            "the server could not find the requested resource",
-        ));
+        return Err(ApiError::no_resource());
     }
     match (name, verb) {
         ("status", "get") => get::get(server, &call),

@@ -11,7 +11,8 @@ use crate::User;
 use crate::authn::Tokens;
 use crate::authz::Attributes;
 use crate::body::{self, HubResponse};
-use crate::error::ApiError;
+use crate::error::{ApiError, Cause};
+use crate::managed_fields::Writer;
 use crate::server::{Call, Server};
 use crate::verbs::write;
 
@@ -23,9 +24,22 @@ pub(crate) fn is_review(call: &Call) -> bool {
 /// Answers a review with itself, its status filled in.
 pub(crate) fn create(server: &Server, call: &Call) -> Result<HubResponse, ApiError> {
     let mut review = write::decode(call)?;
-    review["metadata"] = json!({"creationTimestamp": null});
+    let namespace = review["metadata"]["namespace"].clone();
+    let mut metadata = json!({});
+    if !namespace.is_null() {
+        metadata["namespace"] = namespace;
+    }
+    review["metadata"] = metadata;
+    check(call, &review["spec"])?;
+    let plural = call.kind.plural.as_str();
+    if plural == "selfsubjectreviews" {
+        review["metadata"]["creationTimestamp"] = server.world.stamp().into();
+    } else if plural != "selfsubjectrulesreviews" {
+        let (how, now) = (write::How::of(call)?, server.world.stamp());
+        review = Writer::new(&call.kind, &how, &now).note(None, review);
+    }
     let spec = &review["spec"];
-    review["status"] = match call.kind.plural.as_str() {
+    let status = match call.kind.plural.as_str() {
         "selfsubjectaccessreviews" => access(server, &call.user, spec),
         "subjectaccessreviews" | "localsubjectaccessreviews" => {
             access(server, &user_in(spec), spec)
@@ -34,14 +48,71 @@ pub(crate) fn create(server: &Server, call: &Call) -> Result<HubResponse, ApiErr
             rules(server, &call.user, spec["namespace"].as_str().unwrap_or_default())
         }
         "selfsubjectreviews" => json!({"userInfo": user_info(&call.user)}),
-        "tokenreviews" => match server.user_of_token(spec["token"].as_str().unwrap_or_default()) {
-            Some(user) => json!({"authenticated": true, "user": user_info(&user),
-                    "audiences": Tokens::default_audiences()}),
-            None => json!({"user": {}, "error": "invalid bearer token"}),
-        },
+        "tokenreviews" => review_token(server, spec),
         _ => return Err(crate::server::method_not_allowed()),
     };
+    review["status"] = status;
+    if plural == "selfsubjectrulesreviews" {
+        // The peer answers without the question.
+        review["spec"] = json!({});
+    }
     Ok(body::json(201, &review))
+}
+
+fn review_token(server: &Server, spec: &Value) -> Value {
+    let Some(user) = server.user_of_token(spec["token"].as_str().unwrap_or_default()) else {
+        return json!({"user": {}, "error": "invalid bearer token"});
+    };
+    let ours = Tokens::default_audiences();
+    let asked = spec["audiences"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let asked: Vec<String> = asked.map(str::to_owned).collect();
+    if !asked.is_empty() && !asked.iter().any(|a| ours.contains(a)) {
+        let quote = |list: &[String]| {
+            let quoted: Vec<String> = list.iter().map(|a| format!("{a:?}")).collect();
+            quoted.join(" ")
+        };
+        let why = format!(
+            "[invalid bearer token, token audiences [{}] is invalid for the target audiences [{}]]",
+            quote(&ours),
+            quote(&asked)
+        );
+        return json!({"user": {}, "error": why});
+    }
+    json!({"authenticated": true, "user": user_info(&user), "audiences": ours})
+}
+
+/// Refuses a question that asks nothing.
+fn check(call: &Call, spec: &Value) -> Result<(), ApiError> {
+    let refuse = |field: &str, why: String| {
+        let cause = Cause::invalid(field, why);
+        Err(ApiError::invalid(&call.kind.group, "", "", vec![cause]))
+    };
+    match call.kind.plural.as_str() {
+        "tokenreviews" if spec["token"].as_str().unwrap_or_default().is_empty() => {
+            let message = "token is required for TokenReview in authentication";
+            Err(ApiError::bad_request(message))
+        }
+        "selfsubjectrulesreviews" if spec["namespace"].as_str().unwrap_or_default().is_empty() => {
+            Err(ApiError::bad_request("no namespace on request"))
+        }
+        plural if plural.ends_with("subjectaccessreviews") => {
+            let (resource, path) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
+            if resource.is_object() == path.is_object() {
+                let why =
+                    "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+                let shown = if resource.is_object() { "cannot be set" } else { "null" };
+                return refuse("spec.resourceAttributes", format!("Invalid value: {shown}: {why}"));
+            }
+            let is_nobody = spec["user"].as_str().unwrap_or_default().is_empty()
+                && spec["groups"].as_array().is_none_or(Vec::is_empty);
+            if plural != "selfsubjectaccessreviews" && is_nobody {
+                let why = "Invalid value: \"\": at least one of user or group must be specified";
+                return refuse("spec.user", why.to_owned());
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn user_info(user: &User) -> Value {
@@ -80,7 +151,11 @@ fn access(server: &Server, user: &User, spec: &Value) -> Value {
             path: String::new(),
         }
     };
-    json!({"allowed": server.allows(user, &wanted)})
+    let mut status = json!({"allowed": server.allows(user, &wanted)});
+    if let Some(reason) = server.allow_reason(user, &wanted) {
+        status["reason"] = reason.into();
+    }
+    status
 }
 
 fn rules(server: &Server, user: &User, namespace: &str) -> Value {
@@ -104,22 +179,22 @@ fn rules(server: &Server, user: &User, namespace: &str) -> Value {
 pub(crate) fn token(server: &Arc<Server>, call: &Call) -> Result<HubResponse, ApiError> {
     const HOUR: i64 = 3600;
     const SHORTEST: i64 = 600;
+    const LONGEST: i64 = 1 << 32;
     let mut request = crate::media::decode(&call.content_type, &call.body)?;
     let entry = server.store.get(&call.key(call.name()));
     let account = entry.ok_or_else(|| ApiError::not_found(&call.about()))?.value();
     let spec = &request["spec"];
     let asked = spec["expirationSeconds"].as_i64().unwrap_or(HOUR);
+    let refuse = |limit: &str| {
+        let why = format!("Invalid value: {asked}: may not specify a duration {limit}");
+        let cause = Cause::invalid("spec.expirationSeconds", why);
+        Err(ApiError::invalid("authentication.k8s.io", "TokenRequest", "", vec![cause]))
+    };
     if asked < SHORTEST {
-        let cause = crate::error::Cause::invalid(
-            "spec.expirationSeconds",
-            format!("Invalid value: {asked}: may not specify a duration less than 10 minutes"),
-        );
-        return Err(ApiError::invalid(
-            "authentication.k8s.io",
-            "TokenRequest",
-            call.name(),
-            vec![cause],
-        ));
+        return refuse("less than 10 minutes");
+    }
+    if asked > LONGEST {
+        return refuse("larger than 2^32 seconds");
     }
     let audiences: Vec<String> = serde_json::from_value(spec["audiences"].clone())
         .ok()
@@ -132,7 +207,12 @@ pub(crate) fn token(server: &Arc<Server>, call: &Call) -> Result<HubResponse, Ap
     let expires = jiff::Timestamp::from_second(now + asked).unwrap_or_default();
     request["kind"] = "TokenRequest".into();
     request["apiVersion"] = "authentication.k8s.io/v1".into();
-    request["metadata"] = json!({"name": call.name(), "namespace": call.path.namespace});
+    request["metadata"] = json!({"name": call.name(), "namespace": call.path.namespace,
+        "uid": account["metadata"]["uid"], "creationTimestamp": server.world.stamp()});
+    if !request["spec"].is_object() {
+        request["spec"] = json!({});
+    }
+    request["spec"]["boundObjectRef"] = Value::Null;
     request["spec"]["audiences"] = json!(audiences);
     request["spec"]["expirationSeconds"] = asked.into();
     request["status"] = json!({"token": token,

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::body::{self, HubResponse};
-use crate::error::ApiError;
+use crate::error::{ApiError, Cause};
+use crate::managed_fields::Writer;
 use crate::media;
 use crate::meta;
 use crate::registry::{Kind, ScalePaths};
@@ -66,9 +67,32 @@ pub(crate) fn get(server: &Server, call: &Call) -> Result<HubResponse, ApiError>
     Ok(body::json(200, &scale_of(&call.kind, &entry.value())))
 }
 
+/// Who scales owns the count, but only when someone owned it before; the entry has no time
+/// (kube-apiserver 1.36, scripts `apply` and `patches`).
+fn note_scaler(mut new: Value, old: &Value, how: &How) -> Value {
+    let owned = old["metadata"]["managedFields"].as_array().into_iter().flatten();
+    if !owned.into_iter().any(|entry| !entry["fieldsV1"]["f:spec"]["f:replicas"].is_null()) {
+        new["metadata"]["managedFields"] = old["metadata"]["managedFields"].clone();
+        return new;
+    }
+    let Some(entries) = new["metadata"]["managedFields"].as_array_mut() else { return new };
+    let is_own =
+        |entry: &Value| entry["subresource"] == "scale" && entry["manager"] == how.manager.as_str();
+    if let Some(i) = entries.iter().position(is_own) {
+        let mut own = entries.remove(i);
+        if let Some(map) = own.as_object_mut() {
+            map.remove("time");
+        }
+        let first_update = entries.iter().position(|e| e["operation"] == "Update");
+        entries.insert(first_update.unwrap_or(entries.len()), own);
+    }
+    new
+}
+
 /// Changes the replica count by a `Scale` or a merge patch of one.
 pub(crate) async fn change(server: &Arc<Server>, call: &Call) -> Result<HubResponse, ApiError> {
-    let how = How { part: crate::strategy::Part::Main, ..How::of(call)? };
+    let how = How { part: crate::strategy::Part::Main, brings_owners: true, ..How::of(call)? };
+
     let is_json_patch = call.content_type.starts_with("application/json-patch");
     let body = if call.content_type.contains("patch") {
         media::parse_yaml(&call.body)?
@@ -92,8 +116,15 @@ pub(crate) async fn change(server: &Arc<Server>, call: &Call) -> Result<HubRespo
         for part in spec_path.split('.').filter(|p| !p.is_empty()) {
             slot = &mut slot[part];
         }
-        *slot = scale["spec"]["replicas"].as_i64().unwrap_or(0).into();
-        Ok(new)
+        let count = scale["spec"]["replicas"].as_i64().unwrap_or(0);
+        if count < 0 {
+            let why = format!("Invalid value: {count}: must be greater than or equal to 0");
+            let cause = Cause::invalid("spec.replicas", why);
+            return Err(ApiError::invalid("autoscaling", "Scale", call.name(), vec![cause]));
+        }
+        *slot = count.into();
+        let now = server.world.stamp();
+        Ok(note_scaler(Writer::new(&call.kind, &how, &now).note(Some(old), new), old, &how))
     };
     let done = write::modify(server, &call.kind, &call.key(call.name()), &how, change).await?;
     Ok(body::json(200, &scale_of(&call.kind, &done.object)))

@@ -15,7 +15,7 @@ use crate::table;
 pub(crate) fn object(call: &Call, text: &Bytes, now: Timestamp) -> Bytes {
     match call.view {
         View::Object => convert(&call.kind, text),
-        View::Metadata => to_bytes(&metadata_only(&call.kind, text)),
+        View::Metadata { .. } => to_bytes(&metadata_only(&call.kind, text)),
         View::Table => {
             let value = parse(&convert(&call.kind, text));
             let revision = value["metadata"]["resourceVersion"].clone();
@@ -38,6 +38,20 @@ pub(crate) fn convert(kind: &Kind, text: &Bytes) -> Bytes {
         crate::strategy::event::convert(&mut value, &kind.group);
     }
     value["apiVersion"] = kind.api_version().into();
+    to_bytes(&value)
+}
+
+/// One object of a list: built-in kinds say their kind once, in the list.
+pub(crate) fn list_item(kind: &Kind, text: &Bytes) -> Bytes {
+    let text = convert(kind, text);
+    if kind.is_custom() {
+        return text;
+    }
+    let mut value = parse(&text);
+    if let Some(map) = value.as_object_mut() {
+        map.remove("apiVersion");
+        map.remove("kind");
+    }
     to_bytes(&value)
 }
 

@@ -21,6 +21,11 @@ pub(crate) async fn update(server: &Arc<Server>, call: &Call) -> Result<HubRespo
     let name = call.name();
     match meta::text(&object, "name") {
         found if found == name => {}
+        "" => {
+            return Err(ApiError::bad_request(format!(
+                "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+            )));
+        }
         found => {
             let message = format!(
                 "the name of the object ({found}) does not match the name on the URL ({name})"
@@ -59,6 +64,6 @@ pub(crate) fn creates_on_update(kind: &Kind) -> bool {
 }
 
 pub(crate) fn answer(server: &Server, call: &Call, code: u16, done: &Done) -> HubResponse {
-    let text = show::object(call, &show::to_bytes(&done.object), server.world.now());
+    let text = show::object(call, &done.text(), server.world.now());
     body::warn(body::raw_json(code, text), &done.warnings)
 }

@@ -14,6 +14,7 @@ use crate::StoreError;
 use crate::body::{self, HubResponse};
 use crate::error::ApiError;
 use crate::media::View;
+use crate::meta;
 use crate::selector::Selector;
 use crate::server::{Call, Server};
 use crate::store::{Event, EventKind, Key, Page, Subscription};
@@ -36,6 +37,8 @@ struct Watch {
     ready: Option<Bytes>,
     deadline: Instant,
     next_bookmark: Instant,
+    /// A table's columns are told once.
+    has_told_columns: bool,
 }
 
 /// Answers with a stream of events.
@@ -48,11 +51,7 @@ pub(crate) fn watch(server: &Arc<Server>, call: &Call) -> Result<HubResponse, Ap
     let asked = call.query.text("resourceVersion").unwrap_or_default().to_owned();
     let from: u64 = match asked.as_str() {
         "" => 0,
-        text => text.parse().map_err(|_| {
-            ApiError::bad_request(format!(
-                "resourceVersion: Invalid value: {text:?}: is not a number"
-            ))
-        })?,
+        text => text.parse().map_err(|_| ApiError::bad_request("resourceVersion is no number"))?,
     };
     let send_initial = call.query.flag_or("sendInitialEvents", from == 0);
     let timeout = call.query.number("timeoutSeconds").filter(|s| *s > 0);
@@ -65,6 +64,7 @@ pub(crate) fn watch(server: &Arc<Server>, call: &Call) -> Result<HubResponse, Ap
         ready: None,
         deadline: now + timeout.map_or(DEFAULT_TIMEOUT, Duration::from_secs),
         next_bookmark: now + BOOKMARK_EVERY,
+        has_told_columns: false,
     };
     match watch.begin(from, send_initial) {
         Ok(()) => {}
@@ -95,16 +95,18 @@ impl Watch {
         }
         let (page, subscription) = self.server.store.snapshot_and_subscribe(&scope)?;
         self.subscription = Some(subscription);
-        self.ready = Some(self.initial_events(&page));
+        let initial = self.initial_events(&page);
+        self.ready = Some(initial);
         Ok(())
     }
 
-    fn initial_events(&self, page: &Page) -> Bytes {
+    fn initial_events(&mut self, page: &Page) -> Bytes {
         let mut text = Vec::new();
         for (path, entry) in &page.entries {
             let key = Key { resource: self.call.kind.resource.clone(), path: path.clone() };
             if self.selector.matches(&key, entry) {
-                text.extend_from_slice(&line("ADDED", &self.show(&entry.bytes)));
+                let shown = self.show(&entry.bytes());
+                text.extend_from_slice(&line("ADDED", &shown));
             }
         }
         let wants_end = self.call.query.flag("sendInitialEvents")
@@ -121,7 +123,10 @@ impl Watch {
         }
         loop {
             let backlog = std::mem::take(&mut self.subscription.as_mut()?.backlog);
-            let text: Vec<u8> = backlog.iter().filter_map(|e| self.event(e)).flatten().collect();
+            let mut text = Vec::new();
+            for event in &backlog {
+                text.extend(self.event(event).into_iter().flatten());
+            }
             if !text.is_empty() {
                 return Some(text.into());
             }
@@ -160,7 +165,7 @@ impl Watch {
         Some(self.bookmark(revision, false))
     }
 
-    fn event(&self, event: &Event) -> Option<Bytes> {
+    fn event(&mut self, event: &Event) -> Option<Bytes> {
         let (before, after) = match event.kind {
             _ if self.selector.is_everything() => {
                 (event.kind != EventKind::Added, event.kind != EventKind::Deleted)
@@ -174,11 +179,26 @@ impl Watch {
             (true, false) => "DELETED",
             (false, false) => return None,
         };
-        Some(line(kind, &self.show(&event.object.bytes)))
+        if let ("DELETED", EventKind::Modified, Some(previous)) =
+            (kind, event.kind, &event.previous)
+        {
+            // It is still there, but not for this watcher, who sees it as it last matched.
+            let mut last = previous.value();
+            meta::metadata_mut(&mut last)
+                .insert("resourceVersion".into(), event.revision.to_string().into());
+            return Some(line(kind, &self.show(&show::to_bytes(&last))));
+        }
+        Some(line(kind, &self.show(&event.object.bytes())))
     }
 
-    fn show(&self, text: &Bytes) -> Bytes {
-        show::object(&self.call, text, self.server.world.now())
+    fn show(&mut self, text: &Bytes) -> Bytes {
+        let shown = show::object(&self.call, text, self.server.world.now());
+        if self.call.view != View::Table || !std::mem::replace(&mut self.has_told_columns, true) {
+            return shown;
+        }
+        let mut table = show::parse(&shown);
+        table["columnDefinitions"] = Value::Null;
+        show::to_bytes(&table)
     }
 
     fn bookmark(&self, revision: u64, ends_initial: bool) -> Bytes {
@@ -188,7 +208,7 @@ impl Watch {
             metadata["annotations"] = json!({INITIAL_EVENTS_END: "true"});
         }
         let object: Value = match self.call.view {
-            View::Metadata => json!({"kind": "PartialObjectMetadata",
+            View::Metadata { .. } => json!({"kind": "PartialObjectMetadata",
                 "apiVersion": "meta.k8s.io/v1", "metadata": metadata}),
             View::Table => json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1",
                 "columnDefinitions": null, "rows": [{"cells": null, "object": {

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde_json::Value;
 
 use crate::error::ApiError;
@@ -12,7 +13,7 @@ use crate::managed_fields::Writer;
 use crate::meta;
 use crate::registry::Kind;
 use crate::server::{Call, Server};
-use crate::store::{Expect, Key, Write};
+use crate::store::{Committed, Expect, Key, Write};
 use crate::strategy::{self, Part};
 use crate::{StoreError, User};
 use crate::{media, strategy::check};
@@ -41,6 +42,8 @@ pub(crate) struct How {
     pub(crate) subresource: &'static str,
     /// The object comes from an apply: its `managedFields` are right as they are.
     pub(crate) brings_owners: bool,
+    /// Paths of fields that the body names twice.
+    pub(crate) repeated: Vec<String>,
 }
 
 impl How {
@@ -54,6 +57,7 @@ impl How {
             user: None,
             subresource: "",
             brings_owners: false,
+            repeated: Vec::new(),
         }
     }
 
@@ -61,12 +65,8 @@ impl How {
         let validation = match call.query.text("fieldValidation") {
             Some("Ignore") => FieldValidation::Ignore,
             None | Some("Warn") => FieldValidation::Warn,
-            Some("Strict") => FieldValidation::Strict,
-            Some(other) => {
-                return Err(ApiError::bad_request(format!(
-                    "fieldValidation: Unsupported value: {other:?}: supported values: \"Ignore\", \"Strict\", \"Warn\""
-                )));
-            }
+            // `options` has refused every other word.
+            Some(_) => FieldValidation::Strict,
         };
         let (part, subresource) = match call.path.subresource.as_deref() {
             Some("status") => (Part::Status, "status"),
@@ -77,7 +77,11 @@ impl How {
         let (dry_run, manager) = (call.query.is_dry_run(), call.manager.clone());
         let user = Some(call.user.clone());
         let brings_owners = false;
-        Ok(How { dry_run, validation, manager, part, user, subresource, brings_owners })
+        let repeated = match validation {
+            FieldValidation::Ignore => Vec::new(),
+            _ => crate::body_check::repeated_fields(&call.content_type, &call.body),
+        };
+        Ok(How { dry_run, validation, manager, part, user, subresource, brings_owners, repeated })
     }
 }
 
@@ -86,13 +90,60 @@ impl How {
 pub(crate) struct Done {
     pub(crate) object: Value,
     pub(crate) warnings: Vec<String>,
+    /// The object as it was stored, if it was.
+    text: Option<Bytes>,
+}
+
+impl Done {
+    fn not_stored(object: Value, warnings: Vec<String>) -> Done {
+        Done { object, warnings, text: None }
+    }
+
+    fn stored(committed: Committed, warnings: Vec<String>) -> Done {
+        Done { object: committed.object, warnings, text: Some(committed.text) }
+    }
+
+    /// The object as JSON.
+    pub(crate) fn text(&self) -> Bytes {
+        self.text.clone().unwrap_or_else(|| super::show::to_bytes(&self.object))
+    }
 }
 
 /// Reads the body as an object of the call's kind.
 pub(crate) fn decode(call: &Call) -> Result<Value, ApiError> {
-    let mut object = media::decode(&call.content_type, &call.body)?;
+    let name = &call.kind.kind;
+    let unrecognised = |why: &str| {
+        ApiError::bad_request(format!(
+            "the object provided is unrecognized (must be of type {name}): {why} ({})",
+            summary(&call.body)
+        ))
+    };
+    let mut object = media::decode(&call.content_type, &call.body).map_err(|error| match error
+        .message
+        .starts_with("couldn't get version/kind")
+    {
+        true => unrecognised(&error.message),
+        false => error,
+    })?;
+    if call.kind.is_custom() && object.is_object() {
+        for (field, label) in [("kind", "Kind"), ("apiVersion", "apiVersion")] {
+            if object[field].as_str().unwrap_or_default().is_empty() {
+                let text = String::from_utf8_lossy(&call.body);
+                return Err(unrecognised(&format!("Object '{label}' is missing in '{text}'")));
+            }
+        }
+    }
     check_identity(&mut object, &call.kind)?;
     Ok(object)
+}
+
+/// The start of a body, as the peer quotes it.
+fn summary(body: &[u8]) -> String {
+    const MAX_BYTES: usize = 30;
+    if body.len() <= MAX_BYTES {
+        return String::from_utf8_lossy(body).into_owned();
+    }
+    format!("{} ...", String::from_utf8_lossy(&body[..MAX_BYTES]))
 }
 
 /// Checks `apiVersion` and `kind`; a built-in kind may leave them out.
@@ -111,10 +162,23 @@ pub(crate) fn check_identity(object: &mut Value, kind: &Kind) -> Result<(), ApiE
                     "Object '{label}' is missing in '{object}'"
                 )));
             }
+            Some(found) if field == "kind" && kind.is_custom() => {
+                let why = format!("Invalid value: {found:?}: must be {expected}");
+                let name = meta::text(object, "name");
+                let cause = crate::error::Cause::invalid("kind", why);
+                return Err(ApiError::invalid(&kind.group, found, name, vec![cause]));
+            }
             Some(found) if field == "kind" => {
                 return Err(ApiError::bad_request(format!(
-                    "{found} in version {:?} cannot be handled as a {expected}: converting (v1.{found}) to (v1.{expected}): unknown conversion",
-                    kind.version
+                    "{found} in version {0:?} cannot be handled as a {expected}: converting ({0}.{found}) to ({1}.{expected}): unknown conversion",
+                    kind.version,
+                    kind.internal_group()
+                )));
+            }
+            Some(found) if !kind.is_custom() => {
+                return Err(ApiError::bad_request(format!(
+                    "{0} in version {found:?} cannot be handled as a {0}: no kind {0:?} is registered for version {found:?} in scheme \"pkg/runtime/scheme.go:111\"",
+                    kind.kind
                 )));
             }
             Some(found) => {
@@ -135,36 +199,39 @@ pub(crate) async fn create(
     mut object: Value,
     how: &How,
 ) -> Result<Done, ApiError> {
+    if !kind.is_custom() && object["kind"].is_null() {
+        // The server's own writers name only what matters.
+        object["kind"] = kind.kind.as_str().into();
+        object["apiVersion"] = kind.api_version().into();
+    }
     strategy::place(kind, namespace, &mut object)?;
     if namespace.is_some() || kind.namespaced {
         check_namespace(server, kind, namespace.unwrap_or_default(), &object)?;
     }
     if !meta::text(&object, "resourceVersion").is_empty() {
         let message = "resourceVersion should not be set on objects to be created";
-        return Err(ApiError::internal(message));
+        return Err(ApiError::plain(message));
     }
     let mut warnings = normalise(kind, &mut object, how)?;
-    if kind.is_crd() {
-        warnings.extend(
-            crate::rules::unknown(&object["spec"]["versions"])
-                .into_iter()
-                .map(|rule| format!("this server does not evaluate the validation rule {rule:?}")),
-        );
-    }
+    warnings.extend(rule_warnings(kind, &object));
     let generated = meta::text(&object, "name").is_empty();
     if generated {
         strategy::generate_name(kind, &mut object, &server.world)?;
     }
-    let owners = meta::metadata_mut(&mut object).remove("managedFields");
+    let mut owners = meta::metadata_mut(&mut object).remove("managedFields");
+    if !how.brings_owners {
+        // What the server adds from here on belongs to nobody, as with the peer.
+        let mut noted = Writer::new(kind, how, &server.world.stamp()).note(None, object.clone());
+        owners = meta::metadata_mut(&mut noted).remove("managedFields");
+    }
+    if &*kind.resource == "/pods" {
+        crate::admission::admit_pod(server, kind, namespace.unwrap_or_default(), &mut object)?;
+    }
     strategy::prepare_create(kind, &mut object, &server.world);
     check::object(kind, &object)?;
-    let now = server.world.stamp();
-    if how.brings_owners {
-        let owners = owners.map(|owners| ("managedFields".to_owned(), owners));
-        meta::metadata_mut(&mut object).extend(owners);
-    } else {
-        object = Writer::new(kind, how, &now).note(None, object);
-    }
+    check::create(kind, &object)?;
+    let owners = owners.map(|owners| ("managedFields".to_owned(), owners));
+    meta::metadata_mut(&mut object).extend(owners);
     let name = meta::text(&object, "name").to_owned();
     let key = Key::new(&kind.resource, namespace, &name);
     server.check_escalation(how.user.as_ref(), kind, &key, &object)?;
@@ -172,13 +239,23 @@ pub(crate) async fn create(
         if server.store.latest(&key).is_some() {
             return Err(ApiError::exists(&kind.about(&name)));
         }
-        return Ok(Done { object, warnings });
+        return Ok(Done::not_stored(object, warnings));
     }
     let write = Write { key: key.clone(), expect: Expect::Absent, object, delete: false };
     let committed = server.store.commit(write).await;
     let committed = committed.map_err(|e| ApiError::from_store(&e, &kind.about(&name)))?;
     server.after_write(&key, &committed.object, false);
-    Ok(Done { object: committed.object, warnings })
+    Ok(Done::stored(committed, warnings))
+}
+
+/// A warning for each rule of a CRD that is stored but not enforced.
+fn rule_warnings(kind: &Kind, object: &Value) -> Vec<String> {
+    if !kind.is_crd() {
+        return Vec::new();
+    }
+    let unknown = crate::rules::unknown(&object["spec"]["versions"]).into_iter();
+    let text = |rule| format!("this server does not evaluate the validation rule {rule:?}");
+    unknown.map(text).collect()
 }
 
 /// A namespaced object needs a namespace that exists and stays.
@@ -197,7 +274,7 @@ fn check_namespace(
         };
         return Err(ApiError::not_found(&about));
     };
-    if crate::gc::may_be_deleting(&entry.bytes) && meta::is_deleting(&entry.value()) {
+    if crate::gc::may_be_deleting(&entry.bytes()) && meta::is_deleting(&entry.value()) {
         let name = meta::text(object, "name");
         let why = format!(
             "unable to create new content in namespace {namespace} because it is being terminated"
@@ -218,20 +295,21 @@ pub(crate) fn normalise(
     object: &mut Value,
     how: &How,
 ) -> Result<Vec<String>, ApiError> {
-    let unknown = strategy::normalise(kind, object)?;
-    let texts: Vec<String> = unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
+    let mut unknown = strategy::normalise(kind, object)?;
+    unknown.sort();
+    let texts: Vec<String> = how
+        .repeated
+        .iter()
+        .map(|path| format!("duplicate field {path:?}"))
+        .chain(unknown.iter().map(|path| format!("unknown field {path:?}")))
+        .collect();
     match how.validation {
         FieldValidation::Strict if !texts.is_empty() => {
             let message = format!("strict decoding error: {}", texts.join(", "));
-            // The peer names the kind for built-in kinds only.
-            Err(ApiError::bad_request(if kind.is_custom() {
-                message
-            } else {
-                format!(
-                    "{0} in version {1:?} cannot be handled as a {0}: {message}",
-                    kind.kind, kind.version
-                )
-            }))
+            Err(ApiError::bad_request(format!(
+                "{0} in version {1:?} cannot be handled as a {0}: {message}",
+                kind.kind, kind.version
+            )))
         }
         FieldValidation::Warn => Ok(texts),
         _ => Ok(Vec::new()),
@@ -254,30 +332,36 @@ where
     let about = kind.about(key.name());
     for _ in 0..MAX_ATTEMPTS_COUNT {
         let entry = server.store.latest(key).ok_or_else(|| ApiError::not_found(&about))?;
-        let old = crate::verbs::show::parse(&crate::verbs::show::convert(kind, &entry.bytes));
+        let old = crate::verbs::show::parse(&crate::verbs::show::convert(kind, &entry.bytes()));
         let mut new = change(&old)?;
         let insists = insisted_revision(&new, &about, entry.revision)?;
-        let warnings = normalise(kind, &mut new, how)?;
-        strategy::prepare_update(kind, &old, &mut new, how.part)?;
-        check::object(kind, &new)?;
+        let mut warnings = normalise(kind, &mut new, how)?;
+        warnings.extend(rule_warnings(kind, &new));
+        strategy::prepare_update(kind, &old, &mut new, how.part, &server.world.stamp())?;
         check::update(kind, &old, &new)?;
         if !how.brings_owners {
             new = Writer::new(kind, how, &server.world.stamp()).note(Some(&old), new);
         }
         server.check_escalation(how.user.as_ref(), kind, key, &new)?;
         if new == old {
-            return Ok(Done { object: old, warnings });
+            return Ok(Done::not_stored(old, warnings));
         }
         let gone = strategy::is_finished(kind, &new);
         if how.dry_run {
-            return Ok(Done { object: new, warnings });
+            return Ok(Done::not_stored(new, warnings));
         }
         let expect = Expect::Revision(entry.revision);
         let write = Write { key: key.clone(), expect, object: new, delete: gone };
         match server.store.commit(write).await {
-            Ok(committed) => {
+            Ok(mut committed) => {
                 server.after_write(key, &committed.object, gone);
-                return Ok(Done { object: committed.object, warnings });
+                if gone {
+                    // Nothing was written that could be read again: the answer has the old number.
+                    meta::metadata_mut(&mut committed.object)
+                        .insert("resourceVersion".into(), entry.revision.to_string().into());
+                    return Ok(Done::not_stored(committed.object, warnings));
+                }
+                return Ok(Done::stored(committed, warnings));
             }
             Err(StoreError::Conflict) if !insists => {}
             Err(error) => return Err(ApiError::from_store(&error, &about)),

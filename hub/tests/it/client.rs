@@ -158,7 +158,12 @@ async fn a_crd_serves_its_kind_with_defaults_pruning_checks_and_columns() {
     let strict = post(&hub, &format!("{widgets}?fieldValidation=Strict"), widget(2)).await;
     assert_eq!(
         (strict.code, &strict.body["message"]),
-        (400, &json!("strict decoding error: unknown field \"spec.extra\""))
+        (
+            400,
+            &json!(
+                "Widget in version \"v1\" cannot be handled as a Widget: strict decoding error: unknown field \"spec.extra\""
+            )
+        )
     );
 }
 
@@ -172,4 +177,28 @@ async fn a_json_patch_is_applied_whole_or_not_at_all() {
     let answer = send(&hub, "PATCH", &path, "application/json-patch+json", &operations).await;
     assert_eq!(answer.code, 422);
     assert_eq!(get(&hub, &path).await.body["data"]["a"], "1");
+}
+
+/// Objects that left the history window are kept packed; nobody can tell.
+#[tokio::test]
+async fn an_object_nobody_changed_for_long_reads_and_changes_as_any_other() {
+    let hub = Hub::open(&hub::Options { history_count: 2, ..hub::Options::default() });
+    let hub = hub.expect("opens");
+    let path = "/api/v1/namespaces/default/configmaps";
+    let mut large = config_map("large");
+    large["data"]["text"] = "some text ".repeat(300).into();
+    let made = post(&hub, path, large).await.body;
+    for name in ["a", "b", "c", "d"] {
+        post(&hub, path, config_map(name)).await;
+    }
+    let one = format!("{path}/large");
+    assert_eq!(get(&hub, &one).await.body, made);
+    let list = get(&hub, path).await.body;
+    let items = list["items"].as_array().expect("a list");
+    assert!(items.iter().any(|item| item["data"] == made["data"]), "{list}");
+    let changed = merge(&hub, &one, json!({"data": {"a": "2"}})).await.body;
+    assert_eq!(
+        (&changed["data"]["a"], &changed["data"]["text"]),
+        (&json!("2"), &made["data"]["text"])
+    );
 }

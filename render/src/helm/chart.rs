@@ -3,7 +3,9 @@
 //! Owns which file means what. Knows nothing of values merging or templates' content. Start at
 //! [`load_chart`].
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
@@ -13,19 +15,19 @@ use super::ignore::IgnoreRules;
 use super::metadata::Metadata;
 use super::values::{load_values, merge_maps};
 
-/// A chart and its subcharts, as loaded: no dependency switched off yet.
+/// A chart and its subcharts, as loaded: no dependency switched off yet. Clones share what is big.
 #[derive(Clone, Debug, Default)]
 pub struct Chart {
     /// Chart.yaml and requirements.yaml.
     pub metadata: Metadata,
     /// values.yaml.
-    pub values: Map<String, Json>,
+    pub values: Arc<Map<String, Json>>,
     /// values.schema.json.
-    pub schema: Option<Vec<u8>>,
+    pub schema: Option<Arc<Vec<u8>>>,
     /// Files below `templates/`.
-    pub templates: Vec<ChartFile>,
+    pub templates: Arc<Vec<ChartFile>>,
     /// Everything else, for `.Files` and `crds/`.
-    pub files: Vec<ChartFile>,
+    pub files: Arc<Vec<ChartFile>>,
     /// The charts below `charts/`.
     pub dependencies: Vec<Chart>,
 }
@@ -37,27 +39,59 @@ impl Chart {
         &self.metadata.name
     }
 
-    /// The custom resource definitions of this chart and those below it: path and content.
+    /// The custom resource definitions of this chart and those below it.
     #[must_use]
-    pub fn crds(&self) -> Vec<(String, &ChartFile)> {
+    pub fn crds(&self) -> Vec<CrdFile> {
         let mut crds = Vec::new();
         self.collect_crds(self.name(), &mut crds);
         crds
     }
 
-    fn collect_crds<'a>(&'a self, path: &str, crds: &mut Vec<(String, &'a ChartFile)>) {
+    /// The bytes of all files, those of the charts below included.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let own = self.templates.iter().chain(self.files.iter()).map(|file| file.data.len());
+        let schema = self.schema.as_ref().map_or(0, |schema| schema.len());
+        let below = self.dependencies.iter().map(Chart::bytes);
+        own.chain(below).sum::<usize>() + schema
+    }
+
+    fn collect_crds(&self, path: &str, crds: &mut Vec<CrdFile>) {
         let is_manifest = |name: &str| {
             let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
             ["yaml", "yml", "json"].iter().any(|known| extension.eq_ignore_ascii_case(known))
         };
-        for file in &self.files {
+        for (index, file) in self.files.iter().enumerate() {
             if file.name.starts_with("crds/") && is_manifest(&file.name) {
-                crds.push((format!("{path}/{}", file.name), file));
+                let path = format!("{path}/{}", file.name);
+                crds.push(CrdFile { path, files: self.files.clone(), index });
             }
         }
         for dependency in &self.dependencies {
             dependency.collect_crds(&format!("{path}/charts/{}", dependency.name()), crds);
         }
+    }
+}
+
+/// A file of a `crds/` folder; it shares the chart's bytes.
+#[derive(Clone, Debug)]
+pub struct CrdFile {
+    path: String,
+    files: Arc<Vec<ChartFile>>,
+    index: usize,
+}
+
+impl CrdFile {
+    /// Such as `web/crds/thing.yaml`.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Its content.
+    #[must_use]
+    pub fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.files[self.index].data)
     }
 }
 
@@ -145,28 +179,31 @@ fn sort_in(
         "values.yaml" => {
             let values = load_values(text_of(&file)?);
             let values = values.map_err(|cause| file_error("values.yaml", cause))?;
-            chart.values = merge_maps(std::mem::take(&mut chart.values), values);
+            let before = std::mem::take(Arc::make_mut(&mut chart.values));
+            chart.values = Arc::new(merge_maps(before, values));
         }
-        "values.schema.json" => chart.schema = Some(file.data),
+        "values.schema.json" => chart.schema = Some(Arc::new(file.data)),
         "requirements.yaml" => {
             let read = chart.metadata.read_requirements(text_of(&file)?);
             read.map_err(|cause| file_error("requirements.yaml", cause))?;
             if chart.metadata.api_version == "v1" {
-                chart.files.push(file);
+                Arc::make_mut(&mut chart.files).push(file);
             }
         }
         "requirements.lock" => {
             if chart.metadata.api_version == "v1" {
-                chart.files.push(file);
+                Arc::make_mut(&mut chart.files).push(file);
             }
         }
-        name if name.starts_with("templates/") => chart.templates.push(file),
+        name if name.starts_with("templates/") => {
+            Arc::make_mut(&mut chart.templates).push(file);
+        }
         name if name.starts_with("charts/") && !name.ends_with(".prov") => {
             let inner = name["charts/".len()..].to_owned();
             let first = inner.split('/').next().unwrap_or_default().to_owned();
             below.entry(first).or_default().push(ChartFile { name: inner, data: file.data });
         }
-        _ => chart.files.push(file),
+        _ => Arc::make_mut(&mut chart.files).push(file),
     }
     Ok(())
 }
@@ -225,7 +262,7 @@ mod tests {
         .unwrap();
         assert_eq!(chart.dependencies.len(), 1);
         assert_eq!(chart.templates.len(), 1);
-        let crds: Vec<String> = chart.crds().into_iter().map(|(path, _)| path).collect();
+        let crds: Vec<String> = chart.crds().iter().map(|crd| crd.path().to_owned()).collect();
         assert_eq!(crds, ["a/crds/c.yaml", "a/charts/b/crds/d.yml"]);
     }
 

@@ -1,14 +1,16 @@
 //! Which subcharts are on, under which names, and what parents import from them.
 //!
-//! Owns aliases, conditions, tags and import-values. Start at [`process_dependencies`].
+//! Owns aliases, conditions and tags; imports are in [`super::imports`]. Start at
+//! [`process_dependencies`].
 
 use gotemplate::funcs::semver::{Constraints, Version};
 use serde_json::Value as Json;
 
 use super::chart::Chart;
 use super::error::Error;
+use super::imports::process_imports;
 use super::metadata::Dependency;
-use super::values::{Nulls, Values, coalesce, coalesce_tables, leaf_at, table_at};
+use super::values::{Nulls, Values, coalesce, leaf_at};
 
 /// Whether a version meets a constraint; anything unreadable does not.
 pub(crate) fn is_compatible(constraint: &str, version: &str) -> bool {
@@ -122,62 +124,10 @@ fn apply_conditions(listed: &mut [Dependency], values: &Values, path: &str) {
     }
 }
 
-fn process_imports(chart: &mut Chart) -> Result<(), Error> {
-    for child in &mut chart.dependencies {
-        process_imports(child)?;
-    }
-    let Some(listed) = chart.metadata.dependencies.take() else { return Ok(()) };
-    let mut merged = Values::new();
-    coalesce(chart, &mut merged, Nulls::Keep)?;
-    let mut imported = Values::new();
-    for dependency in &listed {
-        for import in &dependency.import_values {
-            let (child, parent) = match import {
-                Json::String(export) => (format!("exports.{export}"), ".".to_owned()),
-                Json::Object(pair) => (path_of(pair.get("child")), path_of(pair.get("parent"))),
-                _ => continue,
-            };
-            let source = format!("{}.{child}", dependency.name);
-            if let Some(table) = table_at(&merged, &source) {
-                coalesce_tables(&mut imported, below(&parent, table.clone()), Nulls::Keep);
-            }
-        }
-    }
-    coalesce_tables(&mut merged, imported, Nulls::Keep);
-    chart.values = merged;
-    chart.metadata.dependencies = Some(listed.into_iter().map(with_full_imports).collect());
-    Ok(())
-}
-
-fn path_of(json: Option<&Json>) -> String {
-    match json {
-        Some(Json::String(text)) => text.clone(),
-        Some(Json::Null) | None => "<nil>".to_owned(),
-        Some(other) => other.to_string(),
-    }
-}
-
-// `a.b` and a table → {a: {b: table}}.
-fn below(path: &str, table: Values) -> Values {
-    if path == "." {
-        return table;
-    }
-    path.rsplit('.')
-        .fold(table, |inner, name| Values::from_iter([(name.to_owned(), Json::Object(inner))]))
-}
-
-// Templates see the short form of an import written out.
-fn with_full_imports(mut dependency: Dependency) -> Dependency {
-    for import in &mut dependency.import_values {
-        if let Json::String(export) = import {
-            *import = serde_json::json!({"child": format!("exports.{export}"), "parent": "."});
-        }
-    }
-    dependency
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use serde_json::json;
 
@@ -186,7 +136,7 @@ mod tests {
     }
 
     fn child(name: &str, values: Json) -> Chart {
-        let mut chart = Chart { values: table(values), ..Chart::default() };
+        let mut chart = Chart { values: Arc::new(table(values)), ..Chart::default() };
         chart.metadata.name = name.to_owned();
         chart.metadata.version = "1.2.3".to_owned();
         chart

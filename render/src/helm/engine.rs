@@ -3,18 +3,21 @@
 //! Owns the data of each chart's templates and the wording of errors. The language is
 //! `gotemplate`'s. Start at [`render_chart`].
 
+use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use gotemplate::value::{self, Entries, as_dict, from_json, native};
-use gotemplate::{ErrorKind, MissingKey, Options, Scope, TemplateSet, Value};
+use gotemplate::{ErrorKind, Scope, TemplateSet, Value};
 use serde_json::Value as Json;
 
 use super::capabilities::{Capabilities, CapabilitiesObject};
-use super::chart::Chart;
+use super::chart::{Chart, CrdFile};
+use super::compiled::CompiledChart;
 use super::dependencies::{is_compatible, process_dependencies};
 use super::error::Error;
 use super::files::Files;
-use super::functions::{FAIL_END, FAIL_START, registry};
+use super::functions::{FAIL_END, FAIL_START};
 use super::hooks::{Document, Hook, sort_manifests};
 use super::schema::validate_schema;
 use super::values::{Values, coalesce_values};
@@ -46,6 +49,8 @@ pub struct ChartRequest<'a> {
     pub capabilities: &'a Capabilities,
     /// Whether values are checked against the charts' schemas.
     pub check_schema: bool,
+    /// Whether documents are kept decoded too; their texts always are.
+    pub keep_objects: bool,
     /// The way to the world, and the bounds.
     pub scope: &'a Scope,
 }
@@ -57,8 +62,8 @@ pub struct RenderedChart {
     pub documents: Vec<Document>,
     /// Hooks in install order of their kinds.
     pub hooks: Vec<Hook>,
-    /// Files of `crds/` folders: path and text.
-    pub crds: Vec<(String, String)>,
+    /// Files of `crds/` folders.
+    pub crds: Vec<CrdFile>,
     /// The main chart's NOTES.txt.
     pub notes: String,
 }
@@ -68,7 +73,7 @@ impl RenderedChart {
     #[must_use]
     pub fn manifest(&self, include_crds: bool) -> String {
         let crds = self.crds.iter().filter(|_| include_crds);
-        let crds = crds.map(|(path, text)| with_source(path, text));
+        let crds = crds.map(|crd| with_source(crd.path(), &crd.text()));
         let documents = self.documents.iter();
         let documents = documents.map(|document| with_source(&document.path, &document.text));
         crds.chain(documents).collect()
@@ -77,12 +82,43 @@ impl RenderedChart {
     /// What `helm template` prints.
     #[must_use]
     pub fn template_output(&self, include_crds: bool, hooks: bool, tests: bool) -> String {
-        let mut out = self.manifest(include_crds).trim().to_owned();
-        out.push('\n');
-        for hook in self.hooks.iter().filter(|hook| hooks && (tests || !hook.is_test())) {
-            out.push_str(&with_source(&hook.document.path, &hook.document.text));
-        }
+        let mut out = String::new();
+        self.write_template_output((include_crds, hooks, tests), |text| out.push_str(text));
         out
+    }
+
+    /// [`RenderedChart::template_output`] piece by piece, without building the whole.
+    pub fn write_template_output(
+        &self,
+        (include_crds, hooks, tests): (bool, bool, bool),
+        mut write: impl FnMut(&str),
+    ) {
+        let crds = self.crds.iter().filter(|_| include_crds);
+        let crds = crds.map(|crd| (crd.path(), crd.text()));
+        let documents = self.documents.iter();
+        let documents = documents.map(|document| (&*document.path, Cow::from(&*document.text)));
+        let mut pieces = crds.chain(documents).peekable();
+        while let Some((path, text)) = pieces.next() {
+            write("---\n# Source: ");
+            write(path);
+            write("\n");
+            // Helm trims the end of the manifest, and only there.
+            let text = if pieces.peek().is_some() { &*text } else { text.trim_end() };
+            write(text);
+            if pieces.peek().is_some() || !text.is_empty() {
+                write("\n");
+            }
+        }
+        if self.is_empty(include_crds) {
+            write("\n");
+        }
+        for hook in self.hooks.iter().filter(|hook| hooks && (tests || !hook.is_test())) {
+            write(&with_source(&hook.document.path, &hook.document.text));
+        }
+    }
+
+    fn is_empty(&self, include_crds: bool) -> bool {
+        self.documents.is_empty() && (self.crds.is_empty() || !include_crds)
     }
 }
 
@@ -96,22 +132,27 @@ fn with_source(path: &str, text: &str) -> String {
 /// The first thing that is wrong, in Helm's order: release name, dependencies, schema, Kubernetes
 /// version, templates, documents.
 pub fn render_chart(chart: &Chart, request: &ChartRequest<'_>) -> Result<RenderedChart, Error> {
+    CompiledChart::new(chart.clone())?.render(request)
+}
+
+pub(super) fn render_compiled(
+    compiled: &CompiledChart,
+    request: &ChartRequest<'_>,
+) -> Result<RenderedChart, Error> {
     check_release_name(&request.release.name)?;
-    let mut chart = chart.clone();
+    let mut chart = compiled.chart().clone();
     process_dependencies(&mut chart, request.values)?;
     let values = coalesce_values(&chart, request.values)?;
     if request.check_schema {
-        validate_schema(&chart, &values)?;
+        validate_schema(compiled, &chart, &values)?;
     }
     check_kube_version(&chart, request.capabilities)?;
-    let mut files = render_templates(&chart, values, request)?;
+    let mut files = render_templates(compiled, &chart, values, request)?;
     let notes_path = format!("{}/templates/NOTES.txt", chart.name());
     let notes = files.get(&notes_path).cloned().unwrap_or_default();
     files.retain(|path, _| !path.strip_suffix(PLAIN_SUFFIX).unwrap_or(path).ends_with("NOTES.txt"));
-    let (documents, hooks) = sort_manifests(&files)?;
-    let text = |data: &[u8]| String::from_utf8_lossy(data).into_owned();
-    let crds = chart.crds().into_iter().map(|(path, file)| (path, text(&file.data))).collect();
-    Ok(RenderedChart { documents, hooks, crds, notes })
+    let (documents, hooks) = sort_manifests(files, request.keep_objects)?;
+    Ok(RenderedChart { documents, hooks, crds: chart.crds(), notes })
 }
 
 fn check_release_name(name: &str) -> Result<(), Error> {
@@ -161,6 +202,7 @@ struct Shared {
 }
 
 fn render_templates(
+    compiled: &CompiledChart,
     chart: &Chart,
     values: Values,
     request: &ChartRequest<'_>,
@@ -173,22 +215,9 @@ fn render_templates(
     let values = from_json(&Json::Object(values));
     collect(chart, chart.name(), values, (&shared, true), &mut templates);
     // Deeper paths first, then by name backwards: definitions of outer charts come last and win.
-    templates.sort_by(|a, b| {
-        let key = |t: &Template<'_>| (t.name.matches('/').count(), t.name.clone());
-        key(b).cmp(&key(a))
-    });
-    let options = Options { missing_key: MissingKey::Zero, ..Options::default() };
-    let mut set =
-        TemplateSet::new(registry(), options).map_err(|e| Error::Render(e.to_string()))?;
-    for template in &templates {
-        let text = String::from_utf8_lossy(template.text);
-        let parsed = match template.name.ends_with(PLAIN_SUFFIX) {
-            true => set.parse_plain(&template.name, &text),
-            false => set.parse(&template.name, &text),
-        };
-        parsed.map_err(|error| parse_error(&template.name, &error))?;
-    }
-    let rendering = set.start(request.scope);
+    let depth = |template: &Template<'_>| template.name.matches('/').count();
+    templates.sort_by_cached_key(|template| Reverse((depth(template), template.name.clone())));
+    let rendering = parse_templates(compiled, &templates)?.start(request.scope);
     let mut files = BTreeMap::new();
     for template in templates.iter().filter(|template| !template.is_partial()) {
         if let Some(data) = as_dict(&template.data) {
@@ -201,6 +230,24 @@ fn render_templates(
         files.insert(template.name.clone(), text);
     }
     Ok(files)
+}
+
+fn parse_templates(
+    compiled: &CompiledChart,
+    templates: &[Template<'_>],
+) -> Result<TemplateSet, Error> {
+    let mut set = compiled.empty_set();
+    for template in templates {
+        let parsed = match template.name.ends_with(PLAIN_SUFFIX) {
+            true => {
+                let text = String::from_utf8_lossy(template.text);
+                set.parse_plain(&template.name, &text)
+            }
+            false => compiled.parse(&template.name, template.text).map(|parsed| set.add(&parsed)),
+        };
+        parsed.map_err(|error| parse_error(&template.name, &error))?;
+    }
+    Ok(set)
 }
 
 fn template_value(template: &Template<'_>) -> Value {
@@ -247,7 +294,7 @@ fn collect<'a>(
             subcharts.insert(child.name(), inner);
         }
     }
-    for file in &chart.templates {
+    for file in chart.templates.iter() {
         if chart.metadata.is_library() && !base_name(&file.name).starts_with('_') {
             continue;
         }

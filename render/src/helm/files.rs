@@ -3,7 +3,6 @@
 //! Start at [`Files`].
 
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -16,26 +15,43 @@ use serde_json::{Map, Value as Json};
 use super::archive::ChartFile;
 use super::glob::Glob;
 
-/// Files by name. A glob gives back another one.
+/// Files by name. A glob gives back another one; all share the chart's bytes.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Files(BTreeMap<Arc<str>, Arc<[u8]>>);
+pub(crate) struct Files {
+    all: Arc<Vec<ChartFile>>,
+    /// Which of them, sorted by name, each name once.
+    picked: Vec<usize>,
+}
 
 impl Files {
-    pub(crate) fn new(files: &[ChartFile]) -> Self {
-        let entry = |file: &ChartFile| (Arc::from(&*file.name), Arc::from(&*file.data));
-        Self(files.iter().map(entry).collect())
+    pub(crate) fn new(all: &Arc<Vec<ChartFile>>) -> Self {
+        let all = all.clone();
+        // The last file of a name counts.
+        let mut picked: Vec<usize> = (0..all.len()).rev().collect();
+        picked.sort_by(|a, b| all[*a].name.cmp(&all[*b].name));
+        picked.dedup_by(|a, b| all[*a].name == all[*b].name);
+        Self { all, picked }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &ChartFile> {
+        self.picked.iter().map(|index| &self.all[*index])
+    }
+
+    fn find(&self, name: &str) -> Option<&[u8]> {
+        let at = self.picked.binary_search_by(|index| (*self.all[*index].name).cmp(name)).ok()?;
+        Some(&self.all[self.picked[at]].data)
     }
 
     fn bytes(&self, name: &str) -> &[u8] {
-        self.0.get(name).map_or(&[], |data| data)
+        self.find(name).unwrap_or_default()
     }
 
     fn glob(&self, pattern: &str) -> Self {
         // A pattern that cannot be read matches everything, as in Helm.
         let glob = Glob::wide(pattern);
         let matches = |name: &str| glob.as_ref().is_none_or(|glob| glob.matches(name));
-        let found = self.0.iter().filter(|(name, _)| matches(name));
-        Self(found.map(|(name, data)| (name.clone(), data.clone())).collect())
+        let picked = self.picked.iter().copied().filter(|index| matches(&self.all[*index].name));
+        Self { all: self.all.clone(), picked: picked.collect() }
     }
 
     fn lines(&self, name: &str) -> Vec<Value> {
@@ -49,7 +65,7 @@ impl Files {
     // A YAML map of base names and contents.
     fn as_yaml(&self, encode: impl Fn(&[u8]) -> String) -> String {
         let base = |name: &str| name.rsplit('/').next().unwrap_or(name).to_owned();
-        let entries = self.0.iter().map(|(name, data)| (base(name), Json::String(encode(data))));
+        let entries = self.iter().map(|file| (base(&file.name), Json::String(encode(&file.data))));
         let map: Map<String, Json> = entries.collect();
         super::functions::to_yaml(&Json::Object(map))
     }
@@ -65,7 +81,7 @@ impl GoObject for Files {
     }
 
     fn field(&self, name: &str) -> Option<Value> {
-        self.0.get(name).map(|data| Value::from_bytes(data.to_vec()))
+        self.find(name).map(|data| Value::from_bytes(data.to_vec()))
     }
 
     fn method(&self, name: &str) -> Option<&'static [Param]> {
@@ -95,27 +111,28 @@ impl GoObject for Files {
     }
 
     fn entries(&self) -> Option<Vec<(Value, Value)>> {
-        let entry = |(name, data): (&Arc<str>, &Arc<[u8]>)| {
-            (Value::from(name.clone()), Value::from_bytes(data.to_vec()))
+        let entry = |file: &ChartFile| {
+            (Value::from(file.name.as_str()), Value::from_bytes(file.data.clone()))
         };
-        Some(self.0.iter().map(entry).collect())
+        Some(self.iter().map(entry).collect())
     }
 
     fn print(&self) -> String {
-        let entries = self.0.iter().map(|(name, data)| {
-            format!("{name}:{}", gotemplate::print::to_text(&Value::from_bytes(data.to_vec())))
+        let entries = self.iter().map(|file| {
+            let bytes = Value::from_bytes(file.data.clone());
+            format!("{}:{}", file.name, gotemplate::print::to_text(&bytes))
         });
         format!("map[{}]", entries.collect::<Vec<_>>().join(" "))
     }
 
     fn to_json(&self) -> Json {
         let entries =
-            self.0.iter().map(|(name, data)| (name.to_string(), STANDARD.encode(data).into()));
+            self.iter().map(|file| (file.name.clone(), STANDARD.encode(&file.data).into()));
         Json::Object(entries.collect())
     }
 
     fn is_true(&self) -> bool {
-        !self.0.is_empty()
+        !self.picked.is_empty()
     }
 
     fn as_any(&self) -> &dyn Any {

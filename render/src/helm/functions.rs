@@ -10,6 +10,8 @@ use gotemplate::value::{Entries, dict, from_json_floats, is_nil, list, to_json};
 use gotemplate::{ErrorKind, FuncError, Registry, Value};
 use serde_json::Value as Json;
 
+use super::toml::{self, WriteError};
+
 /// Marks the text of `required` and `fail`, so that the error shows it alone.
 pub(crate) const FAIL_START: &str = "HELM_ERR_START";
 /// Ends what [`FAIL_START`] starts.
@@ -45,6 +47,7 @@ fn build() -> Registry {
     registry.add("getHostByName", &[Param::Str], |_, _| Ok(Value::from("")));
     add_yaml(&mut registry);
     add_json(&mut registry);
+    add_toml(&mut registry);
     registry
 }
 
@@ -87,6 +90,17 @@ fn add_json(registry: &mut Registry) {
     registry.add("fromJsonArray", &[Param::Str], |_, args| {
         Ok(or_error_list(read_json(args.str(0)).and_then(|json| as_array(&json))))
     });
+}
+
+fn add_toml(registry: &mut Registry) {
+    registry.add("toToml", &[Param::Any], |cx, args| match toml::write(args.get(0), cx.budget()) {
+        Ok(text) | Err(WriteError::Refused(text)) => Ok(Value::from(text)),
+        Err(error) => Err(error.into()),
+    });
+    registry.add("mustToToml", &[Param::Any], |cx, args| {
+        Ok(Value::from(toml::write(args.get(0), cx.budget())?))
+    });
+    registry.add("fromToml", &[Param::Str], |_, args| Ok(or_error_map(toml::read(args.str(0)))));
 }
 
 fn failure(text: &str) -> FuncError {

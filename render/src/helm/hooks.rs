@@ -17,15 +17,22 @@ pub struct Document {
     pub path: String,
     /// Its text.
     pub text: String,
-    /// The same, decoded.
+    /// The same, decoded; null if the caller of the render does not want it, or there is none.
     pub object: Json,
+    kind: String,
 }
 
 impl Document {
     /// The `kind` field.
     #[must_use]
     pub fn kind(&self) -> &str {
-        self.object["kind"].as_str().unwrap_or_default()
+        &self.kind
+    }
+
+    fn forget(&mut self, keep_object: bool) {
+        if !keep_object {
+            self.object = Json::Null;
+        }
     }
 
     fn annotation(&self, name: &str) -> Option<String> {
@@ -113,21 +120,30 @@ pub const INSTALL_ORDER: &[&str] = &[
 /// # Errors
 /// [`Error::Manifest`] for a document that is no YAML.
 pub fn sort_manifests(
-    files: &BTreeMap<String, String>,
+    files: BTreeMap<String, String>,
+    keep_objects: bool,
 ) -> Result<(Vec<Document>, Vec<Hook>), Error> {
     let mut documents = Vec::new();
     let mut hooks = Vec::new();
     for (path, text) in files {
-        let base = path.rsplit('/').next().unwrap_or(path);
+        let base = path.rsplit('/').next().unwrap_or(&path);
         if base.starts_with('_') || text.trim().is_empty() {
             continue;
         }
-        for text in split_manifests(text) {
-            let object = decode(path, text)?;
-            let document = Document { path: path.clone(), text: text.to_owned(), object };
+        for text in split_manifests(&text) {
+            let object = decode(&path, text)?;
+            let kind = object["kind"].as_str().unwrap_or_default().to_owned();
+            let path = path.clone();
+            let mut document = Document { path, text: text.to_owned(), object, kind };
             match document.annotation("helm.sh/hook") {
-                None => documents.push(document),
-                Some(events) => hooks.extend(hook(document, &events)),
+                None => {
+                    document.forget(keep_objects);
+                    documents.push(document);
+                }
+                Some(events) => hooks.extend(hook(document, &events).map(|mut hook| {
+                    hook.document.forget(keep_objects);
+                    hook
+                })),
             }
         }
     }

@@ -7,6 +7,7 @@
 mod archive;
 mod capabilities;
 mod chart;
+mod compiled;
 mod dependencies;
 mod engine;
 mod error;
@@ -15,14 +16,17 @@ mod functions;
 mod glob;
 mod hooks;
 mod ignore;
+mod imports;
 mod metadata;
 mod schema;
 mod set;
+mod toml;
 mod values;
 
 pub use archive::{ArchiveLimits, ChartFile, read_archive};
 pub use capabilities::{Capabilities, DEFAULT_API_VERSIONS, HELM_VERSION, KubeVersion};
-pub use chart::{Chart, load_chart, load_chart_archive, without_ignored};
+pub use chart::{Chart, CrdFile, load_chart, load_chart_archive, without_ignored};
+pub use compiled::{CacheLimits, ChartCache, CompiledChart};
 pub use dependencies::{check_dependencies, check_installable};
 pub use engine::{ChartRequest, Release, RenderedChart, render_chart};
 pub use error::Error;

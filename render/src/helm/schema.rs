@@ -7,6 +7,7 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use serde_json::Value as Json;
 
 use super::chart::Chart;
+use super::compiled::CompiledChart;
 use super::error::Error;
 use super::values::Values;
 
@@ -17,22 +18,26 @@ const MAX_SCHEMA_BYTES: usize = 8 << 20;
 ///
 /// # Errors
 /// [`Error::Schema`] with all violations.
-pub(crate) fn validate_schema(chart: &Chart, values: &Values) -> Result<(), Error> {
+pub(crate) fn validate_schema(
+    compiled: &CompiledChart,
+    chart: &Chart,
+    values: &Values,
+) -> Result<(), Error> {
     let mut text = String::new();
-    collect(chart, values, &mut text);
+    collect(compiled, chart, values, &mut text);
     if text.is_empty() { Ok(()) } else { Err(Error::Schema(text)) }
 }
 
-fn collect(chart: &Chart, values: &Values, text: &mut String) {
+fn collect(compiled: &CompiledChart, chart: &Chart, values: &Values, text: &mut String) {
     if let Some(schema) = &chart.schema
-        && let Err(violations) = validate_one(schema, values)
+        && let Err(violations) = compiled.schema(schema).validate(values)
     {
         text.push_str(&format!("{}:\n{violations}", chart.name()));
     }
     for child in &chart.dependencies {
         match values.get(child.name()) {
             None | Some(Json::Null) => {}
-            Some(Json::Object(values)) => collect(child, values, text),
+            Some(Json::Object(values)) => collect(compiled, child, values, text),
             Some(_) => text.push_str(&format!(
                 "{}:\ninvalid type for values: expected object (map)\n",
                 child.name()
@@ -41,15 +46,29 @@ fn collect(chart: &Chart, values: &Values, text: &mut String) {
     }
 }
 
-fn validate_one(schema: &[u8], values: &Values) -> Result<(), String> {
+/// A compiled schema, or why it cannot be used.
+pub(super) struct Schema(Result<jsonschema::Validator, String>);
+
+impl Schema {
+    pub(super) fn compile(text: &[u8]) -> Self {
+        Self(compile(text))
+    }
+
+    fn validate(&self, values: &Values) -> Result<(), String> {
+        self.0.as_ref().map_err(String::clone).and_then(|validator| validate(validator, values))
+    }
+}
+
+fn compile(schema: &[u8]) -> Result<jsonschema::Validator, String> {
     if schema.len() > MAX_SCHEMA_BYTES {
         return Err(format!("the schema has more than {MAX_SCHEMA_BYTES} bytes (bound: schema)"));
     }
     let schema: Json = serde_json::from_slice(schema).map_err(|e| e.to_string())?;
-    let validator = jsonschema::options()
-        .with_retriever(Refuse)
-        .build(&schema)
-        .map_err(|e| format!("the schema cannot be used: {e}"))?;
+    let options = jsonschema::options().with_retriever(Refuse);
+    options.build(&schema).map_err(|e| format!("the schema cannot be used: {e}"))
+}
+
+fn validate(validator: &jsonschema::Validator, values: &Values) -> Result<(), String> {
     let values = whole_numbers(Json::Object(values.clone()));
     let mut lines: Vec<String> = Vec::new();
     for error in validator.iter_errors(&values) {

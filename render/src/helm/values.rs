@@ -117,7 +117,7 @@ pub(crate) fn coalesce(chart: &Chart, dest: &mut Values, nulls: Nulls) -> Result
 }
 
 fn take_defaults(chart: &Chart, dest: &mut Values, nulls: Nulls) {
-    for (key, default) in &chart.values {
+    for (key, default) in chart.values.iter() {
         match dest.get_mut(key) {
             Some(Json::Null) if nulls == Nulls::Remove => {
                 dest.remove(key);
@@ -238,8 +238,8 @@ mod tests {
 
     #[test]
     fn a_null_removes_a_default() {
-        let chart =
-            Chart { values: table(json!({"a": {"x": 1, "y": 2}, "b": 1})), ..Chart::default() };
+        let values = table(json!({"a": {"x": 1, "y": 2}, "b": 1}));
+        let chart = Chart { values: values.into(), ..Chart::default() };
         let values = table(json!({"a": {"x": null}, "b": null, "c": null}));
         let merged = coalesce_values(&chart, &values).unwrap();
         assert_eq!(Json::Object(merged), json!({"a": {"y": 2}, "c": null}));

@@ -88,6 +88,7 @@ fn render(manifest: &Manifest, deployment: &Value) -> Result<Vec<Value>, Error> 
         capabilities: &capabilities,
         scope: &scope,
         scopes: &NoScopes,
+        charts: None,
     };
     let set = render_manifest(manifest, &options, &request)?;
     Ok(set.objects.into_iter().map(|object| object.value).collect())

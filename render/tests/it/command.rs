@@ -1,11 +1,12 @@
 //! `helm template`'s arguments, as far as the recorded cases use them.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use gotemplate::{Budget, FixedHost, MissingKey, Options, Scope, TemplateSet, Value};
 use render::helm::{
-    Capabilities, Chart, ChartRequest, Error, KubeVersion, Release, SetKind, Values,
-    check_dependencies, check_installable, registry, render_chart, set_values, show_only,
+    Capabilities, ChartRequest, CompiledChart, Error, KubeVersion, Release, SetKind, Values,
+    check_dependencies, check_installable, registry, set_values, show_only,
 };
 
 fn scope() -> Scope {
@@ -77,14 +78,15 @@ fn parse(args: &[&str], base: Values) -> Result<Arguments, String> {
 
 /// What `helm template` prints, or what it says when it fails.
 pub(crate) fn template(
-    chart: Result<Chart, Error>,
+    chart: Result<impl Borrow<CompiledChart>, Error>,
     args: &[&str],
     base: Values,
 ) -> Result<String, String> {
     let args = parse(args, base)?;
-    let chart = chart.map_err(|e| e.to_string())?;
-    check_installable(&chart).map_err(|e| e.to_string())?;
-    check_dependencies(&chart).map_err(|e| e.to_string())?;
+    let compiled = chart.map_err(|e| e.to_string())?;
+    let chart = compiled.borrow().chart();
+    check_installable(chart).map_err(|e| e.to_string())?;
+    check_dependencies(chart).map_err(|e| e.to_string())?;
     let release = Release {
         name: args.names.first().cloned().unwrap_or_default(),
         namespace: args.namespace,
@@ -97,9 +99,10 @@ pub(crate) fn template(
         release: &release,
         capabilities: &capabilities,
         check_schema: !args.skip_schema,
+        keep_objects: false,
         scope: &scope(),
     };
-    let rendered = render_chart(&chart, &request).map_err(|e| e.to_string())?;
+    let rendered = compiled.borrow().render(&request).map_err(|e| e.to_string())?;
     let text = rendered.template_output(args.include_crds, !args.no_hooks, !args.skip_tests);
     if args.show_only.is_empty() {
         return Ok(text);

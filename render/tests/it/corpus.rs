@@ -6,13 +6,16 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value as Json;
 
-use render::helm::{ArchiveLimits, Values, load_chart_archive, load_values};
+use render::helm::{
+    ArchiveLimits, CacheLimits, ChartCache, CompiledChart, Values, load_chart_archive, load_values,
+};
 
 use crate::command::{expected_error, template};
 
@@ -51,20 +54,25 @@ fn difference(got: &str, want: &str) -> Option<String> {
     None
 }
 
-fn run(folder: &Path, case: &Json) -> Result<String, String> {
+// Each case twice: with nothing kept, and with the chart as cases before it left it.
+fn run(folder: &Path, case: &Json, charts: &ChartCache) -> Result<String, String> {
     let args: Vec<&str> =
         case["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap()).collect();
     let mut base = Values::new();
     if let Some(file) = case["values"].as_str() {
         base = load_values(&std::fs::read_to_string(folder.join(file)).unwrap())?;
     }
-    let archive = std::fs::read(folder.join(case["chart"].as_str().unwrap())).unwrap();
-    template(load_chart_archive(&archive, ArchiveLimits::default()), &args, base)
+    let name = case["chart"].as_str().unwrap();
+    let archive = std::fs::read(folder.join(name)).unwrap();
+    let load = || load_chart_archive(&archive, ArchiveLimits::default());
+    let cold = template(load().and_then(CompiledChart::new), &args, base.clone());
+    let warm = template(charts.get_or_load(name, load), &args, base);
+    if warm == cold { cold } else { Err(format!("kept, it renders otherwise: {warm:?}")) }
 }
 
-fn check(folder: &Path, case: &Json) -> Result<(), String> {
+fn check(folder: &Path, case: &Json, charts: &ChartCache) -> Result<(), String> {
     let name = case["case"].as_str().unwrap();
-    let outcome = std::panic::catch_unwind(|| run(folder, case))
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| run(folder, case, charts)))
         .unwrap_or_else(|_| Err("panicked".to_owned()));
     let save = |text: &str, extension: &str| {
         if let Some(out) = std::env::var_os("FLEET_CORPUS_OUT") {
@@ -115,12 +123,13 @@ fn corpus_renders_as_helm_does() {
         .filter(|case| case["case"].as_str().unwrap().contains(&filter))
         .collect();
     let next = AtomicUsize::new(0);
+    let charts = ChartCache::new(CacheLimits { entries: 8, bytes: 16 << 20 });
     let results: Mutex<Verdicts> = Mutex::default();
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let result = check(&folder, case);
+                    let result = check(&folder, case, &charts);
                     let kind = case["result"].as_str().unwrap().to_owned();
                     let name = case["case"].as_str().unwrap().to_owned();
                     results.lock().unwrap().insert(name, (kind, result));

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use render::helm::{ArchiveLimits, Chart, ChartFile, Error, Values, load_chart, without_ignored};
+use render::helm::{
+    ArchiveLimits, ChartFile, CompiledChart, Error, Values, load_chart, without_ignored,
+};
 
 use crate::command::{expected_error, template};
 
@@ -22,12 +24,12 @@ fn read_folder(root: &Path, folder: &Path, files: &mut Vec<ChartFile>) {
     }
 }
 
-fn chart(name: &str) -> Result<Chart, Error> {
+fn chart(name: &str) -> Result<CompiledChart, Error> {
     let root = golden().join("charts").join(name);
     let mut files = Vec::new();
     read_folder(&root, &root, &mut files);
     files.sort_by(|a, b| a.name.cmp(&b.name));
-    load_chart(without_ignored(files)?, ArchiveLimits::default())
+    CompiledChart::new(load_chart(without_ignored(files)?, ArchiveLimits::default())?)
 }
 
 fn check(name: &str, chart_name: &str, args: &str) -> Result<(), String> {

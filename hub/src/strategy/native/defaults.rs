@@ -34,9 +34,15 @@ fn has(object: &Value, pointer: &str) -> bool {
 }
 
 /// Fills the defaults of one object.
+#[expect(clippy::too_many_lines, reason = "one arm per kind")]
 pub(crate) fn fill(kind: &Kind, object: &mut Value) {
     match &*kind.resource {
-        "/pods" => pod_spec(object, "/spec"),
+        "/namespaces" => {
+            let name = meta::text(object, "name").to_owned();
+            let labels = meta::metadata_mut(object).entry("labels").or_insert_with(|| json!({}));
+            labels["kubernetes.io/metadata.name"] = name.into();
+        }
+        "/pods" => pod(object),
         "/podtemplates" => pod_spec(object, "/template/spec"),
         "apps/deployments" => deployment(object),
         "apps/statefulsets" => stateful_set(object),
@@ -48,18 +54,48 @@ pub(crate) fn fill(kind: &Kind, object: &mut Value) {
         "batch/jobs" => job(object),
         "batch/cronjobs" => cron_job(object),
         "/services" => service(object),
-        "/secrets" => put(object, "type", json!("Opaque")),
-        "/persistentvolumeclaims" => put(object, "spec.volumeMode", json!("Filesystem")),
+        "/secrets" => {
+            super::merge_string_data(object);
+            put(object, "type", json!("Opaque"));
+        }
+        "/persistentvolumeclaims" => {
+            put(object, "spec.volumeMode", json!("Filesystem"));
+            quantities(object, &["/spec/resources/requests", "/spec/resources/limits"]);
+        }
+        "/limitranges" => each(object, "/spec/limits", limit),
+        "/resourcequotas" => quantities(object, &["/spec/hard"]),
+        "/endpoints" => each(object, "/subsets", |subset| {
+            each(subset, "/ports", |port| put(port, "protocol", json!("TCP")));
+        }),
+        "discovery.k8s.io/endpointslices" => {
+            each(object, "/endpoints", |endpoint| put(endpoint, "conditions", json!({})));
+            each(object, "/ports", |port| {
+                put(port, "name", json!(""));
+                put(port, "protocol", json!("TCP"));
+            });
+        }
         "/persistentvolumes" => {
             put(object, "spec.persistentVolumeReclaimPolicy", json!("Retain"));
             put(object, "spec.volumeMode", json!("Filesystem"));
+            quantities(object, &["/spec/capacity"]);
+            if has(object, "/spec/hostPath") {
+                put(object, "spec.hostPath.type", json!(""));
+            }
         }
         "networking.k8s.io/networkpolicies" => network_policy(object),
         "storage.k8s.io/storageclasses" => {
             put(object, "reclaimPolicy", json!("Delete"));
             put(object, "volumeBindingMode", json!("Immediate"));
         }
-        "autoscaling/horizontalpodautoscalers" => put(object, "spec.minReplicas", json!(1)),
+        "autoscaling/horizontalpodautoscalers" => {
+            put(object, "spec.minReplicas", json!(1));
+            put(
+                object,
+                "spec.metrics",
+                json!([{"type": "Resource", "resource": {"name": "cpu",
+                "target": {"type": "Utilization", "averageUtilization": 80}}}]),
+            );
+        }
         "rbac.authorization.k8s.io/rolebindings"
         | "rbac.authorization.k8s.io/clusterrolebindings" => {
             binding(object);
@@ -105,6 +141,11 @@ fn stateful_set(object: &mut Value) {
 }
 
 fn daemon_set(object: &mut Value) {
+    const GENERATION: &str = "deprecated.daemonset.template.generation";
+    let annotations = &mut object["metadata"]["annotations"];
+    if annotations[GENERATION].is_null() {
+        annotations[GENERATION] = "1".into();
+    }
     put(object, "spec.revisionHistoryLimit", json!(10));
     put(object, "spec.updateStrategy.type", json!("RollingUpdate"));
     if object["spec"]["updateStrategy"]["type"] == "RollingUpdate" {
@@ -131,6 +172,8 @@ fn cron_job(object: &mut Value) {
     put(object, "spec.suspend", json!(false));
     put(object, "spec.successfulJobsHistoryLimit", json!(3));
     put(object, "spec.failedJobsHistoryLimit", json!(1));
+    put(object, "spec.jobTemplate.metadata", json!({}));
+    put(object, "spec.jobTemplate.spec.template.metadata", json!({}));
     pod_spec(object, "/spec/jobTemplate/spec/template/spec");
 }
 
@@ -196,6 +239,73 @@ fn webhooks(object: &mut Value, mutating: bool) {
     });
 }
 
+/// A pod gets more than a pod template: what admission and its own kind fill in.
+fn pod(object: &mut Value) {
+    pod_spec(object, "/spec");
+    let Some(spec) = object.get_mut("spec").filter(|s| s.is_object()) else { return };
+    put(spec, "enableServiceLinks", json!(true));
+    for list in ["containers", "initContainers"] {
+        each(spec, &format!("/{list}"), requests_from_limits);
+    }
+}
+
+/// What admission adds to a new pod.
+pub(super) fn admit_pod(object: &mut Value) {
+    let Some(spec) = object.get_mut("spec").filter(|s| s.is_object()) else { return };
+    put(spec, "priority", json!(0));
+    put(spec, "preemptionPolicy", json!("PreemptLowerPriority"));
+    if let Some(account) = spec.get("serviceAccountName").cloned() {
+        put(spec, "serviceAccount", account);
+    }
+    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
+        put(spec, "tolerations", json!([]));
+        let Some(list) = spec["tolerations"].as_array_mut() else { continue };
+        if !list.iter().any(|t| t["key"] == key || t["key"].is_null() && t["operator"] == "Exists")
+        {
+            list.push(json!({"key": key, "operator": "Exists", "effect": "NoExecute",
+                "tolerationSeconds": 300}));
+        }
+    }
+}
+
+/// What a container may use at most is what it asks for, unless it says otherwise.
+fn requests_from_limits(container: &mut Value) {
+    let limits = container["resources"]["limits"].as_object().cloned().unwrap_or_default();
+    for (resource, amount) in limits {
+        let requests = &mut container["resources"]["requests"];
+        if requests[&resource].is_null() {
+            requests[&resource] = amount;
+        }
+    }
+}
+
+fn limit(limit: &mut Value) {
+    quantities(limit, &["/default", "/defaultRequest", "/max", "/min", "/maxLimitRequestRatio"]);
+    if limit["type"] == "Container" {
+        let defaults = limit["default"].as_object().cloned().unwrap_or_default();
+        for (resource, amount) in defaults {
+            let requests = &mut limit["defaultRequest"];
+            if requests[&resource].is_null() {
+                requests[&resource] = amount;
+            }
+        }
+    }
+}
+
+/// Quantities are texts; a client may send a number.
+fn quantities(object: &mut Value, pointers: &[&str]) {
+    for pointer in pointers {
+        let map = object.pointer_mut(pointer).and_then(Value::as_object_mut);
+        for amount in map.into_iter().flat_map(|m| m.values_mut()).filter(|v| v.is_number()) {
+            let milli = amount.as_f64().map(|n| n * 1000.0).filter(|m| m.fract() == 0.0);
+            *amount = match milli {
+                Some(m) if m % 1000.0 != 0.0 => format!("{m}m").into(),
+                _ => amount.to_string().into(),
+            };
+        }
+    }
+}
+
 fn pod_spec(object: &mut Value, pointer: &str) {
     let Some(spec) = object.pointer_mut(pointer).filter(|s| s.is_object()) else { return };
     put(spec, "dnsPolicy", json!("ClusterFirst"));
@@ -219,6 +329,7 @@ fn container(c: &mut Value, host_network: bool) {
     put(c, "terminationMessagePath", json!("/dev/termination-log"));
     put(c, "terminationMessagePolicy", json!("File"));
     put(c, "resources", json!({}));
+    quantities(c, &["/resources/limits", "/resources/requests"]);
     let image = c["image"].as_str().unwrap_or_default();
     let tag = image.rsplit('/').next().and_then(|n| n.split_once(':')).map(|(_, tag)| tag);
     let is_latest = !image.contains('@') && tag.is_none_or(|t| t == "latest");

@@ -4,6 +4,7 @@
 
 pub(super) mod defaults;
 pub(super) mod rules;
+mod values;
 
 use patch::schema::{Schema, Shape};
 use serde_json::{Map, Value, json};
@@ -59,7 +60,14 @@ pub(crate) fn has_generation(kind: &Kind) -> bool {
 }
 
 /// Drops what ObjectMeta does not have, and empty maps and lists; returns what was unknown.
-pub(crate) fn clean_metadata(object: &mut Value) -> Vec<String> {
+pub(crate) fn clean_metadata(kind: &Kind, object: &mut Value) -> Result<Vec<String>, ApiError> {
+    if let Some((field, found, wanted)) = wrong_metadata(object) {
+        let root = if kind.is_custom() { "ObjectMeta" } else { "ObjectMeta.metadata" };
+        return Err(ApiError::bad_request(format!(
+            "{0} in version {1:?} cannot be handled as a {0}: json: cannot unmarshal {found} into Go struct field {root}.{field} of type {wanted}",
+            kind.kind, kind.version
+        )));
+    }
     let metadata = meta::metadata_mut(object);
     let unknown: Vec<String> =
         metadata.keys().filter(|k| !METADATA.contains(&k.as_str())).cloned().collect();
@@ -80,14 +88,43 @@ pub(crate) fn clean_metadata(object: &mut Value) -> Vec<String> {
             }
         }
     }
-    unknown.into_iter().map(|k| format!("metadata.{k}")).collect()
+    Ok(unknown.into_iter().map(|k| format!("metadata.{k}")).collect())
+}
+
+/// The first field of ObjectMeta of a wrong type: its name, what it is, what it should be.
+fn wrong_metadata(object: &Value) -> Option<(&'static str, &'static str, &'static str)> {
+    let found = |value: &Value| match value {
+        Value::Null | Value::String(_) => None,
+        Value::Bool(_) => Some("bool"),
+        Value::Number(_) => Some("number"),
+        Value::Array(_) => Some("array"),
+        Value::Object(_) => Some("object"),
+    };
+    let metadata = &object["metadata"];
+    for field in ["name", "generateName", "namespace", "uid", "resourceVersion"] {
+        if let Some(found) = found(&metadata[field]) {
+            return Some((field, found, "string"));
+        }
+    }
+    for field in ["labels", "annotations"] {
+        match &metadata[field] {
+            Value::Null => {}
+            Value::Object(map) => {
+                if let Some(found) = map.values().find_map(found) {
+                    return Some((field, found, "string"));
+                }
+            }
+            other => return Some((field, found(other).unwrap_or("string"), "map[string]string")),
+        }
+    }
+    None
 }
 
 /// Reads an object as its Go type would be read: unknown fields and `null` go, wrong types are an
 /// error. Returns the paths of the unknown fields.
 pub(crate) fn clean(kind: &Kind, object: &mut Value) -> Result<Vec<String>, ApiError> {
     let Some(schema) = kind.merge_schema() else { return Ok(Vec::new()) };
-    let mut cleaner = Cleaner { unknown: Vec::new(), wrong: None };
+    let mut cleaner = Cleaner { kind: &kind.kind, unknown: Vec::new(), wrong: None };
     if let Value::Object(map) = object {
         for (key, value) in map.iter_mut() {
             if matches!(key.as_str(), "apiVersion" | "kind" | "metadata") {
@@ -110,12 +147,49 @@ pub(crate) fn clean(kind: &Kind, object: &mut Value) -> Result<Vec<String>, ApiE
     Ok(cleaner.unknown)
 }
 
-struct Cleaner {
+/// The `data` of a Secret is base64.
+pub(crate) fn check_encoding(kind: &Kind, object: &Value) -> Result<(), ApiError> {
+    use base64::Engine as _;
+    let field = match &*kind.resource {
+        "/secrets" => "data",
+        "/configmaps" => "binaryData",
+        "coordination.k8s.io/leases" => return check_lease_times(kind, object),
+        _ => return Ok(()),
+    };
+    for text in object[field].as_object().into_iter().flatten().filter_map(|(_, v)| v.as_str()) {
+        let Err(error) = base64::engine::general_purpose::STANDARD.decode(text) else { continue };
+        let at = match error {
+            base64::DecodeError::InvalidByte(at, _) => at,
+            _ => text.len(),
+        };
+        return Err(ApiError::bad_request(format!(
+            "{0} in version {1:?} cannot be handled as a {0}: illegal base64 data at input byte {at}",
+            kind.kind, kind.version
+        )));
+    }
+    Ok(())
+}
+
+fn check_lease_times(kind: &Kind, lease: &Value) -> Result<(), ApiError> {
+    for field in ["acquireTime", "renewTime"] {
+        let Some(text) = lease["spec"][field].as_str() else { continue };
+        if text.parse::<jiff::Timestamp>().is_err() {
+            return Err(ApiError::bad_request(format!(
+                "{0} in version {1:?} cannot be handled as a {0}: parsing time {text:?} as \"2006-01-02T15:04:05.000000Z07:00\": cannot parse {text:?} as \"2006\"",
+                kind.kind, kind.version
+            )));
+        }
+    }
+    Ok(())
+}
+
+struct Cleaner<'a> {
+    kind: &'a str,
     unknown: Vec<String>,
     wrong: Option<String>,
 }
 
-impl Cleaner {
+impl Cleaner<'_> {
     fn value(&mut self, value: &mut Value, schema: Schema<'_>, path: &str, depth: usize) {
         const MAX_DEPTH: usize = 100;
         if depth > MAX_DEPTH {
@@ -140,8 +214,20 @@ impl Cleaner {
                 Value::Array(_) => "array",
                 _ => "object",
             };
-            self.wrong
-                .get_or_insert_with(|| format!("json: cannot unmarshal {found} into field {path}"));
+            let wanted = match schema.shape() {
+                Shape::String => "string",
+                Shape::Boolean => "bool",
+                Shape::Map => "map[string]string",
+                _ => "the type it has",
+            };
+            // Go names the struct that holds the field; in a map that is the map's.
+            let field = path.rsplit_once('.').filter(|_| depth > 1).map_or(path, |(map, _)| map);
+            self.wrong.get_or_insert_with(|| {
+                format!(
+                    "json: cannot unmarshal {found} into Go struct field {}.{field} of type {wanted}",
+                    self.kind
+                )
+            });
             return;
         }
         match value {
@@ -192,13 +278,30 @@ pub(crate) fn prepare_create(kind: &Kind, object: &mut Value, world: &World) {
             let labels = meta::metadata_mut(object).entry("labels").or_insert_with(|| json!({}));
             labels["kubernetes.io/metadata.name"] = name.into();
         }
-        "/pods" => object["status"] = json!({"phase": "Pending", "qosClass": qos_class(object)}),
+        "/pods" => {
+            defaults::admit_pod(object);
+            object["status"] = json!({"phase": "Pending", "qosClass": qos_class(object)});
+        }
         "/persistentvolumes" | "/persistentvolumeclaims" => {
             object["status"] = json!({"phase": "Pending"});
+            let finalizer = match &*kind.resource {
+                "/persistentvolumes" => {
+                    object["status"]["lastPhaseTransitionTime"] = world.stamp().into();
+                    "kubernetes.io/pv-protection"
+                }
+                _ => "kubernetes.io/pvc-protection",
+            };
+            if !meta::has_finalizer(object, finalizer) {
+                let held = meta::metadata_mut(object).entry("finalizers");
+                if let Value::Array(list) = held.or_insert_with(|| json!([])) {
+                    list.push(finalizer.into());
+                }
+            }
         }
         "/services" => {
             object["status"] = json!({"loadBalancer": {}});
             give_cluster_ip(object, world);
+            give_node_ports(object, world);
         }
         "networking.k8s.io/ingresses" => object["status"] = json!({"loadBalancer": {}}),
         "apps/replicasets" | "/replicationcontrollers" => object["status"] = json!({"replicas": 0}),
@@ -218,14 +321,24 @@ pub(crate) fn prepare_create(kind: &Kind, object: &mut Value, world: &World) {
             object["status"] = json!({});
             label_job(object);
         }
-        "/secrets" => merge_string_data(object),
+        "/events" => {
+            // The Go type has no omitempty on these.
+            let map = meta::object_mut(object);
+            for field in ["eventTime", "firstTimestamp", "lastTimestamp"] {
+                map.entry(field).or_insert(Value::Null);
+            }
+            for field in ["reportingComponent", "reportingInstance"] {
+                map.entry(field).or_insert_with(|| "".into());
+            }
+            map.entry("source").or_insert_with(|| json!({}));
+        }
         _ if kind.has_status => object["status"] = json!({}),
         _ => {}
     }
 }
 
 /// `stringData` is written, `data` is read.
-fn merge_string_data(secret: &mut Value) {
+pub(super) fn merge_string_data(secret: &mut Value) {
     use base64::Engine as _;
     let Some(texts) = secret.as_object_mut().and_then(|s| s.remove("stringData")) else { return };
     for (key, text) in texts.as_object().into_iter().flatten() {
@@ -252,22 +365,45 @@ fn give_cluster_ip(service: &mut Value, world: &World) {
     spec.entry("ipFamilyPolicy").or_insert_with(|| "SingleStack".into());
 }
 
+/// A port on every node for each port of a service that asks for it.
+fn give_node_ports(service: &mut Value, world: &World) {
+    const FIRST: u64 = 30000;
+    const COUNT: u64 = 2768;
+    if !matches!(service["spec"]["type"].as_str(), Some("NodePort" | "LoadBalancer")) {
+        return;
+    }
+    if service["spec"]["allocateLoadBalancerNodePorts"] == false {
+        return;
+    }
+    for port in service["spec"]["ports"].as_array_mut().into_iter().flatten() {
+        if port["nodePort"].as_u64().unwrap_or(0) == 0 {
+            let random = u64::from(u16::from_le_bytes(world.random_bytes::<2>()));
+            port["nodePort"] = (FIRST + random % COUNT).into();
+        }
+    }
+}
+
 /// A Job selects its pods by its own uid.
 fn label_job(job: &mut Value) {
     if job["spec"]["manualSelector"] == true {
         return;
     }
     let (uid, name) = (meta::text(job, "uid").to_owned(), meta::text(job, "name").to_owned());
+    let had_labels = job["metadata"]["labels"].is_object();
     let labels = &mut job["spec"]["template"]["metadata"]["labels"];
     for (key, value) in [("controller-uid", &uid), ("job-name", &name)] {
         labels[key] = value.as_str().into();
         labels[format!("batch.kubernetes.io/{key}")] = value.as_str().into();
     }
+    if !had_labels {
+        job["metadata"]["labels"] = job["spec"]["template"]["metadata"]["labels"].clone();
+    }
     job["spec"]["selector"] = json!({"matchLabels": {"batch.kubernetes.io/controller-uid": uid}});
 }
 
 fn qos_class(pod: &Value) -> &'static str {
-    let containers = || pod["spec"]["containers"].as_array().into_iter().flatten();
+    let list = |name: &str| pod["spec"][name].as_array().into_iter().flatten();
+    let containers = || list("containers").chain(list("initContainers"));
     let all_limited = containers().all(|c| {
         let (limits, requests) = (&c["resources"]["limits"], &c["resources"]["requests"]);
         ["cpu", "memory"]
@@ -302,14 +438,30 @@ pub(crate) fn prepare_update(kind: &Kind, old: &Value, new: &mut Value, part: Pa
                     new["spec"][field] = old["spec"][field].clone();
                 }
             }
+            keep_node_ports(old, new);
         }
         "batch/jobs" if new["spec"]["selector"].is_null() => {
             new["spec"]["selector"] = old["spec"]["selector"].clone();
             new["spec"]["template"]["metadata"]["labels"] =
                 old["spec"]["template"]["metadata"]["labels"].clone();
         }
-        "/secrets" => merge_string_data(new),
         _ => {}
+    }
+}
+
+/// An update that names no node port keeps the one its port has.
+fn keep_node_ports(old: &Value, new: &mut Value) {
+    if !matches!(new["spec"]["type"].as_str(), Some("NodePort" | "LoadBalancer")) {
+        return;
+    }
+    for port in new["spec"]["ports"].as_array_mut().into_iter().flatten() {
+        let before = old["spec"]["ports"].as_array().into_iter().flatten();
+        let same = before.into_iter().find(|p| p["port"] == port["port"]);
+        if let (true, Some(same)) = (port["nodePort"].is_null(), same)
+            && !same["nodePort"].is_null()
+        {
+            port["nodePort"] = same["nodePort"].clone();
+        }
     }
 }
 

@@ -15,6 +15,7 @@ pub(crate) fn check(kind: &Kind, object: &Value, causes: &mut Vec<Cause>) {
     {
         required(&object["spec"], schema, "spec", causes, 0);
     }
+    super::values::check(kind, object, causes);
 }
 
 fn required(value: &Value, schema: Schema<'_>, path: &str, causes: &mut Vec<Cause>, depth: usize) {
@@ -26,7 +27,11 @@ fn required(value: &Value, schema: Schema<'_>, path: &str, causes: &mut Vec<Caus
         Value::Object(map) => {
             if schema.shape() == Shape::Struct {
                 let missing = schema.required().iter().filter(|f| !map.contains_key(f.as_str()));
-                causes.extend(missing.map(|f| Cause::required(format!("{path}.{f}"), "")));
+                causes.extend(missing.map(|f| {
+                    // The one required field whose message says more.
+                    let detail = if f == "pathType" { "pathType must be specified" } else { "" };
+                    Cause::required(format!("{path}.{f}"), detail)
+                }));
             }
             for (key, child) in map {
                 if let Some(field) = schema.field(key) {
@@ -45,6 +50,7 @@ fn required(value: &Value, schema: Schema<'_>, path: &str, causes: &mut Vec<Caus
 }
 
 /// Reports changes of fields that may not change.
+#[expect(clippy::too_many_lines, reason = "one arm per kind")]
 pub(crate) fn check_update(kind: &Kind, old: &Value, new: &Value, causes: &mut Vec<Cause>) {
     let mut same = |path: &str, a: &Value, b: &Value| {
         if a != b {
@@ -60,15 +66,43 @@ pub(crate) fn check_update(kind: &Kind, old: &Value, new: &Value, causes: &mut V
             same("spec.template", &was["template"], &is["template"]);
             same("spec.selector", &was["selector"], &is["selector"]);
         }
-        "/services" if !was["clusterIP"].is_null() && is["type"] != "ExternalName" => {
-            same("spec.clusterIPs[0]", &was["clusterIP"], &is["clusterIP"]);
+        "/services"
+            if !was["clusterIP"].is_null()
+                && is["type"] != "ExternalName"
+                && was["clusterIP"] != is["clusterIP"] =>
+        {
+            let why = format!("Invalid value: [{}]: may not change once set", is["clusterIP"]);
+            causes.push(Cause::invalid("spec.clusterIPs[0]", why));
         }
-        "/secrets" => same("type", &old["type"], &new["type"]),
+        "/pods" => {
+            const MAY_CHANGE: [&str; 5] = [
+                "containers",
+                "initContainers",
+                "activeDeadlineSeconds",
+                "tolerations",
+                "terminationGracePeriodSeconds",
+            ];
+            if differs_but_for(was, is, &MAY_CHANGE) && is["nodeName"] == was["nodeName"] {
+                let why = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
+                causes.push(Cause::forbidden("spec", why));
+            }
+        }
+        "/persistentvolumeclaims" => {
+            let may_change = ["resources", "volumeAttributesClassName", "volumeName"];
+            if differs_but_for(was, is, &may_change) {
+                let why = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
+                causes.push(Cause::forbidden("spec", why));
+            }
+        }
+        "/secrets" if old["immutable"] != true => same("type", &old["type"], &new["type"]),
         "rbac.authorization.k8s.io/rolebindings"
         | "rbac.authorization.k8s.io/clusterrolebindings"
             if old["roleRef"] != new["roleRef"] =>
         {
-            let message = format!("Invalid value: {}: cannot change roleRef", new["roleRef"]);
+            let role = &new["roleRef"];
+            let go = serde_json::json!({"APIGroup": role["apiGroup"], "Kind": role["kind"],
+                "Name": role["name"]});
+            let message = format!("Invalid value: {go}: cannot change roleRef");
             causes.push(Cause::invalid("roleRef", message));
         }
         "apps/statefulsets" => {
@@ -81,13 +115,7 @@ pub(crate) fn check_update(kind: &Kind, old: &Value, new: &Value, causes: &mut V
                 "persistentVolumeClaimRetentionPolicy",
                 "minReadySeconds",
             ];
-            let fixed = |spec: &Value| {
-                let rows = spec.as_object().into_iter().flatten();
-                rows.filter(|(k, _)| !allowed.contains(&k.as_str()))
-                    .map(|(k, v)| (k.clone(), v.clone()))
-                    .collect::<std::collections::BTreeMap<_, _>>()
-            };
-            if fixed(was) != fixed(is) {
+            if differs_but_for(was, is, &allowed) {
                 causes.push(Cause {
                     field: "spec".into(),
                     reason: "FieldValueForbidden",
@@ -95,9 +123,28 @@ pub(crate) fn check_update(kind: &Kind, old: &Value, new: &Value, causes: &mut V
                 });
             }
         }
-        "/configmaps" if old["immutable"] == true => {
-            same("data", &old["data"], &new["data"]);
+        "/configmaps" | "/secrets" if old["immutable"] == true => {
+            let mut fixed = |field: &str| {
+                let why = "field is immutable when `immutable` is set";
+                causes.push(Cause::forbidden(field, why));
+            };
+            if new["immutable"] != true {
+                fixed("immutable");
+            }
+            for field in ["data", "binaryData"].into_iter().filter(|f| old[f] != new[f]) {
+                fixed(field);
+            }
         }
         _ => {}
     }
+}
+
+/// Whether any field but those differs.
+fn differs_but_for(was: &Value, is: &Value, fields: &[&str]) -> bool {
+    let fixed = |spec: &Value| {
+        let rows = spec.as_object().into_iter().flatten();
+        let fixed = rows.filter(|(k, _)| !fields.contains(&k.as_str()));
+        fixed.map(|(k, v)| (k.clone(), v.clone())).collect::<serde_json::Map<_, _>>()
+    };
+    fixed(was) != fixed(is)
 }

@@ -1,0 +1,196 @@
+//! A running controller on an embedded API server; tests read and write plain JSON.
+
+use std::time::Duration;
+
+use controller::ControllerConfig;
+use kube::Client;
+use runtime::http_server::BindAddress;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+pub(crate) const SYSTEM: &str = "cattle-fleet-system";
+/// The workspace of the tests.
+pub(crate) const HOME: &str = "clusters";
+
+pub(crate) struct World {
+    client: Client,
+    /// `host:port` of the metrics.
+    metrics: String,
+    /// `host:port` of the probes.
+    health: String,
+    _controller: DropGuard,
+}
+
+/// `clusters` → its path in the workspace; a path stays.
+fn path(what: &str) -> String {
+    match what.strip_prefix('/') {
+        Some(_) => what.to_owned(),
+        None => format!("/apis/fleet.cattle.io/v1alpha1/namespaces/{HOME}/{what}"),
+    }
+}
+
+fn free_address() -> String {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+impl World {
+    /// A hub with a controller that has no local cluster.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(json!({})).await
+    }
+
+    /// The same with more settings.
+    pub(crate) async fn start_with(settings: Value) -> Self {
+        runtime::client::install_crypto_provider();
+        let hub = hub::Hub::memory();
+        hub.ready().await;
+        let stop = CancellationToken::new();
+        let world = Self {
+            client: Client::new(hub, "default"),
+            metrics: free_address(),
+            health: free_address(),
+            _controller: stop.clone().drop_guard(),
+        };
+        for crd in bundle_format::api::crds::definitions() {
+            world.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd).await;
+        }
+        for name in [SYSTEM, HOME, "other"] {
+            world.post("/api/v1/namespaces", json!({"metadata": {"name": name}})).await;
+        }
+        world.configure("POST", settings).await;
+        let config = ControllerConfig {
+            metrics_address: world.metrics.parse::<BindAddress>().unwrap(),
+            health_address: world.health.parse::<BindAddress>().unwrap(),
+            ..ControllerConfig::in_process(SYSTEM)
+        };
+        tokio::spawn(controller::run(config, world.client.clone(), stop));
+        world
+    }
+
+    /// Writes ConfigMap `fleet-controller`.
+    pub(crate) async fn configure(&self, method: &str, settings: Value) {
+        let mut config = json!({"apiServerURL": "https://hub.example:6443",
+            "bootstrap": {"namespace": "-"}, "manageAgent": false});
+        config.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+        let map = json!({"apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": "fleet-controller"}, "data": {"config": config.to_string()}});
+        let maps = format!("/api/v1/namespaces/{SYSTEM}/configmaps");
+        match method {
+            "POST" => self.post(&maps, map).await,
+            _ => self.patch(&format!("{maps}/fleet-controller"), map).await,
+        };
+    }
+
+    async fn send(&self, method: &str, media: &str, path: &str, body: Option<&Value>) -> Value {
+        let body = body.map(Value::to_string).unwrap_or_default().into_bytes();
+        let request = http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", media)
+            .body(body)
+            .unwrap();
+        match self.client.request::<Value>(request).await {
+            Ok(answer) => answer,
+            Err(kube::Error::Api(status)) if status.code == 404 && method == "GET" => Value::Null,
+            Err(error) => panic!("{method} {path}: {error}"),
+        }
+    }
+
+    /// Reads an object; null when it is not there.
+    pub(crate) async fn get(&self, what: &str) -> Value {
+        self.send("GET", "", &path(what), None).await
+    }
+
+    pub(crate) async fn post(&self, what: &str, body: Value) -> Value {
+        self.send("POST", "application/json", &path(what), Some(&body)).await
+    }
+
+    pub(crate) async fn patch(&self, what: &str, body: Value) -> Value {
+        self.send("PATCH", "application/merge-patch+json", &path(what), Some(&body)).await
+    }
+
+    pub(crate) async fn delete(&self, what: &str) {
+        self.send("DELETE", "application/json", &path(what), None).await;
+    }
+
+    /// Waits until the object is as wanted.
+    pub(crate) async fn until(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let mut seen = Value::Null;
+        for _ in 0..600 {
+            seen = self.get(what).await;
+            if wanted(&seen) {
+                return seen;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("{what} never came true; last seen: {seen:#}");
+    }
+
+    pub(crate) async fn until_gone(&self, what: &str) {
+        self.until(what, Value::is_null).await;
+    }
+
+    /// Creates a Cluster in a workspace; returns the namespace of its deployments.
+    pub(crate) async fn cluster_in(&self, home: &str, name: &str, labels: Value) -> String {
+        let clusters = format!("/apis/fleet.cattle.io/v1alpha1/namespaces/{home}/clusters");
+        let metadata = json!({"name": name, "labels": labels});
+        self.post(&clusters, object("Cluster", metadata, json!({"clientID": name}))).await;
+        let cluster = self
+            .until(&format!("{clusters}/{name}"), |one| one["status"]["namespace"].is_string())
+            .await;
+        cluster["status"]["namespace"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) async fn cluster(&self, name: &str, labels: Value) -> String {
+        self.cluster_in(HOME, name, labels).await
+    }
+
+    /// Creates a Bundle with one ConfigMap.
+    pub(crate) async fn bundle(&self, name: &str, spec: Value) {
+        let mut full = json!({"resources": [{"name": "m.yaml",
+            "content": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\n"}]});
+        full.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        self.post("bundles", object("Bundle", json!({"name": name}), full)).await;
+    }
+
+    /// Says in the agent's stead that a deployment runs.
+    pub(crate) async fn report_ready(&self, deployment: &str) {
+        let held = self.get(deployment).await;
+        let status = json!({"status": {"appliedDeploymentID": held["spec"]["deploymentID"],
+            "release": "n/r:1", "ready": true, "nonModified": true,
+            "conditions": [{"type": "Ready", "status": "True"}]}});
+        self.patch(&format!("{deployment}/status"), status).await;
+    }
+
+    /// One answer of a listener: status line, headers and body.
+    pub(crate) async fn scrape(&self, of_health: bool, path: &str) -> String {
+        let address = if of_health { &self.health } else { &self.metrics };
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        text
+    }
+}
+
+pub(crate) fn object(kind: &str, metadata: Value, spec: Value) -> Value {
+    json!({"apiVersion": "fleet.cattle.io/v1alpha1", "kind": kind,
+        "metadata": metadata, "spec": spec})
+}
+
+/// `(status, reason, message)` of a condition.
+pub(crate) fn condition<'a>(object: &'a Value, kind: &str) -> (&'a str, &'a str, &'a str) {
+    let all = object["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let text = |one: &'a Value, key: &str| one[key].as_str().unwrap_or_default();
+    let found = all.iter().find(|one| one["type"] == kind);
+    found
+        .map(|one| (text(one, "status"), text(one, "reason"), text(one, "message")))
+        .unwrap_or_default()
+}
+
+/// Path of a BundleDeployment.
+pub(crate) fn deployment(namespace: &str, name: &str) -> String {
+    format!("/apis/fleet.cattle.io/v1alpha1/namespaces/{namespace}/bundledeployments/{name}")
+}

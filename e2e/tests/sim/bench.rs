@@ -1,0 +1,167 @@
+//! Figures of the simulation: how fast and how big a whole fleet in one process is.
+//!
+//! Owns two worlds in real time: 100 members with their agents, and 1,000 Clusters without. Start at
+//! [`bench`]; `cargo xtask bench-sim` runs it optimized.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Value, json};
+
+use crate::api::fleet;
+use crate::git::Files;
+use crate::say;
+use crate::world::{WORKSPACE, World};
+
+const LIMIT: Duration = Duration::from_secs(600);
+
+/// Measures both worlds and says met or MISSED.
+///
+/// # Errors
+/// When a world does not get where it shall.
+pub(crate) fn bench() -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let members = number("FLEET_MEMBERS", 100);
+    let clusters = number("FLEET_CLUSTERS", 1_000);
+    runtime.block_on(members_with_agents(members, 20))?;
+    drop(runtime);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(clusters_without_agents(clusters, 100))
+}
+
+fn number(variable: &str, default: usize) -> usize {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+fn verdict(is_met: bool) -> &'static str {
+    if is_met { "met" } else { "MISSED" }
+}
+
+/// Peak resident memory of this process, in MB.
+fn peak_mb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kb = line.and_then(|text| text.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kb.unwrap_or(0) / 1024
+}
+
+/// Resident memory of this process now, in MB.
+fn resident_mb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kb = line.and_then(|text| text.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kb.unwrap_or(0) / 1024
+}
+
+fn repo(paths_count: usize) -> (Files, Value) {
+    let mut files = Files::new();
+    for number in 0..paths_count {
+        let folder = format!("apps/p{number}");
+        files.insert(format!("{folder}/fleet.yaml"), format!("namespace: p{number}\n"));
+        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"},
+            "data": {"number": number.to_string()}});
+        files.insert(format!("{folder}/settings.yaml"), goyaml::to_string(&map));
+        let labels = json!({"app": "web"});
+        let pod = json!({"metadata": {"labels": labels},
+            "spec": {"containers": [{"name": "web", "image": "web:1"}]}});
+        let web = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
+            "spec": {"selector": {"matchLabels": labels}, "template": pod}});
+        files.insert(format!("{folder}/web.yaml"), goyaml::to_string(&web));
+    }
+    let object = json!({"apiVersion": "fleet.cattle.io/v1alpha1", "kind": "GitRepo",
+        "metadata": {"name": "all", "namespace": WORKSPACE},
+        "spec": {"repo": "http://git/all", "branch": "main", "paths": ["apps/*"],
+            "targets": [{"clusterSelector": {}}]}});
+    (files, object)
+}
+
+/// Waits until a number of the GitRepo's summary is `wanted`.
+async fn await_summary(world: &mut World, field: &str, wanted: usize) -> Result<Duration> {
+    let started = Instant::now();
+    let path = format!("{}/all", fleet(WORKSPACE, "gitrepos"));
+    loop {
+        let object = world.hub.get(&path).await?.context("the gitrepo is gone")?;
+        let found = object["status"]["summary"][field].as_u64().unwrap_or(0);
+        if usize::try_from(found)? == wanted {
+            return Ok(started.elapsed());
+        }
+        if started.elapsed() > LIMIT {
+            bail!("{found} of {wanted} {field} after {LIMIT:?}");
+        }
+        world.pass(Duration::from_millis(50)).await?;
+    }
+}
+
+async fn members_with_agents(members_count: usize, bundles_count: usize) -> Result<()> {
+    let started = Instant::now();
+    let mut world = World::start_real().await?;
+    say(&format!("hub, controller and gitjob started in {:.0?}", started.elapsed()));
+    let before = resident_mb();
+    for number in 0..members_count {
+        world.join(&format!("m{number}"), &json!({"env": "dev"})).await?;
+    }
+    let (files, object) = repo(bundles_count);
+    loop {
+        let known = world.seen_count().await?;
+        if known == members_count {
+            break;
+        }
+        if started.elapsed() > LIMIT {
+            bail!("{known} of {members_count} agents registered after {LIMIT:?}");
+        }
+        world.pass(Duration::from_millis(100)).await?;
+    }
+    say(&format!(
+        "{members_count} members registered after {:.1?}; {} MB, {} MB before",
+        started.elapsed(),
+        resident_mb(),
+        before
+    ));
+    world.repositories.commit("http://git/all", &files);
+    world.hub.ensure(&fleet(WORKSPACE, "gitrepos"), &object).await?;
+    let took = await_summary(&mut world, "ready", members_count * bundles_count).await?;
+    let is_met = took <= Duration::from_secs(10);
+    say(&format!(
+        "{members_count} members x {bundles_count} bundles, from commit to all ready: {took:.1?} \
+         (goal 10 s at 100 x 20: {}); peak {} MB",
+        verdict(is_met),
+        peak_mb()
+    ));
+    Ok(())
+}
+
+async fn clusters_without_agents(clusters_count: usize, bundles_count: usize) -> Result<()> {
+    let mut world = World::start_real().await?;
+    let before = resident_mb();
+    let started = Instant::now();
+    for number in 0..clusters_count {
+        let name = format!("c{number}");
+        let cluster = json!({"apiVersion": "fleet.cattle.io/v1alpha1", "kind": "Cluster",
+            "metadata": {"name": name, "namespace": WORKSPACE, "labels": {"env": "dev"}},
+            "spec": {"clientID": name}});
+        world.hub.ensure(&fleet(WORKSPACE, "clusters"), &cluster).await?;
+    }
+    let (files, object) = repo(bundles_count);
+    world.repositories.commit("http://git/all", &files);
+    world.hub.ensure(&fleet(WORKSPACE, "gitrepos"), &object).await?;
+    let wanted = clusters_count * bundles_count;
+    let took = await_summary(&mut world, "desiredReady", wanted).await?;
+    say(&format!(
+        "{clusters_count} clusters x {bundles_count} bundles: {wanted} deployments targeted in \
+         {took:.1?}, {:.1?} with the clusters; resident {} MB ({} before), peak {} MB (reach: 400 MB)",
+        started.elapsed(),
+        resident_mb(),
+        before,
+        peak_mb()
+    ));
+    let relabelled = Instant::now();
+    let path = format!("{}/c0", fleet(WORKSPACE, "clusters"));
+    world
+        .hub
+        .merge(&path, &json!({"spec": {"paused": false}, "metadata": {"labels": {"env": "prod"}}}))
+        .await?;
+    world.idle().await?;
+    let took = relabelled.elapsed().saturating_sub(Duration::from_secs(1));
+    say(&format!("a label of one cluster changed: everything done after {took:.1?}"));
+    Ok(())
+}

@@ -1,0 +1,1 @@
+{{ define "inner.name" }}inner of {{ .Chart.Name }}{{ end }}
