@@ -6,6 +6,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -427,15 +428,20 @@ impl Kind {
     }
 }
 
-/// Ports that were free a moment ago.
+/// Ports that nobody listens on, for a process that binds them later.
+///
+/// Below the range that systems hand out for port 0, which another test could get meanwhile.
 fn free_ports<const N: usize>() -> Result<[u16; N]> {
-    let listeners: Vec<TcpListener> =
-        (0..N).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
-    let mut ports = [0; N];
-    for (port, listener) in ports.iter_mut().zip(&listeners) {
-        *port = listener.local_addr()?.port();
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % 100).unwrap_or_default() * 100;
+    let mut found = [0; N];
+    for place in &mut found {
+        let next = || 12_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
+        let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+        let port = std::iter::repeat_with(next).take(1_000).find(free);
+        *place = port.context("no free port between 12000 and 21999")?;
     }
-    Ok(ports)
+    Ok(found)
 }
 
 fn start_etcd(config: &ClusterConfig, sync: EtcdSync, ports: (u16, u16)) -> Result<Child> {

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use crate::accounts;
 use crate::error::ApiError;
 use crate::meta;
+use crate::protection;
 use crate::registry::{CRDS, Kind};
 use crate::server::Server;
 use crate::store::{Key, Scope};
@@ -91,6 +92,9 @@ impl Server {
             self.rbac.write().unwrap_or_else(PoisonError::into_inner).note(key, object, gone);
         }
         let has_owners = object["metadata"]["ownerReferences"].is_array();
+        for released in protection::releases(key, object, gone) {
+            self.jobs.push(Job::Waiting(released));
+        }
         if gone {
             self.after_deletion(key, object);
             return;
@@ -98,7 +102,9 @@ impl Server {
         self.simulate(key, object);
         let deleting = meta::is_deleting(object);
         if deleting
-            && (meta::has_finalizer(object, FOREGROUND) || meta::has_finalizer(object, ORPHAN))
+            && (meta::has_finalizer(object, FOREGROUND)
+                || meta::has_finalizer(object, ORPHAN)
+                || protection::held_by(object).is_some())
         {
             self.jobs.push(Job::Waiting(key.clone()));
         }
@@ -253,6 +259,12 @@ impl Server {
         let object = entry.value();
         if !meta::is_deleting(&object) {
             return Ok(());
+        }
+        if let Some(finalizer) = protection::held_by(&object)
+            && !self.is_in_use(key, &object)
+        {
+            // The write queues this object again, for what else it waits for.
+            return self.edit(&kind, key, |o| meta::remove_finalizer(o, finalizer)).await;
         }
         let uid = meta::text(&object, "uid").to_owned();
         if meta::has_finalizer(&object, ORPHAN) {

@@ -23,6 +23,7 @@ mod listen;
 mod managed_fields;
 mod media;
 mod meta;
+mod protection;
 mod protobuf;
 mod registry;
 mod route;

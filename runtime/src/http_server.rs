@@ -28,7 +28,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where to listen, as Go writes it: `:8080` (all addresses), `127.0.0.1:0` or `:0` (any free
 /// port), `0` or empty (do not listen).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum BindAddress {
     /// Do not listen.
     Off,
@@ -39,7 +39,22 @@ pub enum BindAddress {
         /// 0 = any free port.
         port: u16,
     },
+    /// A listener that somebody bound before: its port is known and cannot be lost to another.
+    Bound(Arc<std::net::TcpListener>),
 }
+
+impl PartialEq for BindAddress {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Off, Self::Off) => true,
+            (Self::On { host: a, port: p }, Self::On { host: b, port: q }) => (a, p) == (b, q),
+            (Self::Bound(a), Self::Bound(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+}
+
+impl Eq for BindAddress {}
 
 /// A listener could not start.
 #[derive(Debug, thiserror::Error)]
@@ -85,8 +100,22 @@ impl BindAddress {
         std::env::var(name).unwrap_or_else(|_| default.to_owned()).parse()
     }
 
+    /// Binds any free port of the loopback interface; the text is its `host:port`.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn loopback() -> std::io::Result<(Self, String)> {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
+        let address = listener.local_addr()?.to_string();
+        Ok((Self::Bound(Arc::new(listener)), address))
+    }
+
     async fn listen(&self) -> Result<Option<TcpListener>, ServeError> {
-        let Self::On { host, port } = self else { return Ok(None) };
+        let (host, port) = match self {
+            Self::Off => return Ok(None),
+            Self::On { host, port } => (host, port),
+            Self::Bound(listener) => return adopt(listener).map(Some),
+        };
         let fail = |source| ServeError::Listen { address: format!("{host}:{port}"), source };
         let bound = if host.is_empty() {
             // Both families where the machine has IPv6, IPv4 alone elsewhere.
@@ -99,6 +128,14 @@ impl BindAddress {
         };
         bound.map(Some).map_err(fail)
     }
+}
+
+fn adopt(listener: &std::net::TcpListener) -> Result<TcpListener, ServeError> {
+    let own = listener.try_clone().and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener)
+    });
+    own.map_err(|source| ServeError::Listen { address: "a bound listener".into(), source })
 }
 
 /// Serves `handler` until `shutdown`; returns the bound address, or `None` when switched off.

@@ -30,10 +30,6 @@ fn path(what: &str) -> String {
     }
 }
 
-fn free_address() -> String {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
-}
-
 impl World {
     /// A hub with a controller that has no local cluster.
     pub(crate) async fn start() -> Self {
@@ -46,10 +42,12 @@ impl World {
         let hub = hub::Hub::memory();
         hub.ready().await;
         let stop = CancellationToken::new();
+        let (metrics_address, metrics) = BindAddress::loopback().unwrap();
+        let (health_address, health) = BindAddress::loopback().unwrap();
         let world = Self {
             client: Client::new(hub, "default"),
-            metrics: free_address(),
-            health: free_address(),
+            metrics,
+            health,
             _controller: stop.clone().drop_guard(),
         };
         for crd in bundle_format::api::crds::definitions() {
@@ -60,11 +58,12 @@ impl World {
         }
         world.configure("POST", settings).await;
         let config = ControllerConfig {
-            metrics_address: world.metrics.parse::<BindAddress>().unwrap(),
-            health_address: world.health.parse::<BindAddress>().unwrap(),
+            metrics_address,
+            health_address,
             ..ControllerConfig::in_process(SYSTEM)
         };
-        tokio::spawn(controller::run(config, world.client.clone(), stop));
+        let controller = controller::run(config, world.client.clone(), stop);
+        tokio::spawn(async { controller.await.expect("controller runs") });
         world
     }
 

@@ -12,6 +12,7 @@ use kube::api::{
 };
 use kube::client::Body;
 use kube::{Client, ResourceExt};
+use runtime::http_server::BindAddress;
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -91,19 +92,20 @@ impl World {
         let writes: Arc<Mutex<Vec<String>>> = Arc::default();
         let stop = CancellationToken::new();
         let dir = tempfile::tempdir().unwrap();
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (listen, address) = BindAddress::loopback().unwrap();
         let config = gitjob::GitjobConfig {
-            listen: free.to_string().parse().unwrap(),
+            listen,
             system_namespace: NAMESPACE.to_owned(),
             work_dir: dir.path().join("git"),
             ..Default::default()
         };
-        tokio::spawn(gitjob::run(config, recorded(client.clone(), &writes), stop.clone()));
+        let gitjob = gitjob::run(config, recorded(client.clone(), &writes), stop.clone());
+        tokio::spawn(async { gitjob.await.expect("gitjob runs") });
         Self {
             client,
             namespace: NAMESPACE.to_owned(),
             git: GitServer::start().await,
-            webhooks: format!("http://{free}/"),
+            webhooks: format!("http://{address}/"),
             writes,
             _gitjob: stop.drop_guard(),
             _dir: dir,

@@ -126,3 +126,36 @@ async fn a_crd_goes_after_its_objects_and_its_kind_with_it() {
     eventually(|| async { get(&hub, &crd).await.code == 404 }).await;
     assert_eq!(get(&hub, widgets).await.code, 404);
 }
+
+#[tokio::test]
+async fn a_claim_in_use_and_its_volume_outlive_their_deletion() {
+    let hub = Hub::memory();
+    let claims = "/api/v1/namespaces/default/persistentvolumeclaims";
+    let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "volumeName": "disk",
+            "resources": {"requests": {"storage": "1Mi"}}}});
+    post(&hub, claims, claim).await;
+    let volume = json!({"apiVersion": "v1", "kind": "PersistentVolume",
+        "metadata": {"name": "disk"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "capacity": {"storage": "1Mi"},
+            "hostPath": {"path": "/d"},
+            "claimRef": {"namespace": "default", "name": "data"}}});
+    post(&hub, "/api/v1/persistentvolumes", volume).await;
+    let pods = "/api/v1/namespaces/default/pods";
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "user"},
+        "spec": {"containers": [{"name": "c", "image": "i"}],
+            "volumes": [{"name": "d", "persistentVolumeClaim": {"claimName": "data"}}]}});
+    post(&hub, pods, pod).await;
+
+    let (claim, volume) = (format!("{claims}/data"), "/api/v1/persistentvolumes/disk");
+    delete(&hub, volume).await;
+    delete(&hub, &claim).await;
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    assert!(get(&hub, &claim).await.body["metadata"]["deletionTimestamp"].is_string());
+    assert!(get(&hub, volume).await.body["metadata"]["deletionTimestamp"].is_string());
+
+    delete(&hub, &format!("{pods}/user?gracePeriodSeconds=0")).await;
+    eventually(|| async { get(&hub, &claim).await.code == 404 }).await;
+    eventually(|| async { get(&hub, volume).await.code == 404 }).await;
+}
