@@ -114,12 +114,9 @@ async fn delete_objects(
         }
         let results: Vec<_> = stream::iter(calls).buffer_unordered(PARALLEL_CALLS).collect().await;
         for (key, result) in results {
-            match result {
-                Err(error) => {
-                    tracing::warn!(%key, error = server_words(&error), "object not deleted");
-                    refused.push(RefusedObject { key, error });
-                }
-                Ok(()) => {}
+            if let Err(error) = result {
+                tracing::warn!(%key, error = server_words(&error), "object not deleted");
+                refused.push(RefusedObject { key, error });
             }
         }
     }

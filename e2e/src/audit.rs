@@ -58,7 +58,7 @@ pub fn tally(folder: &Path, from: u64) -> Result<Vec<String>> {
         *counts.entry(describe(&entry)).or_default() += 1;
     }
     let mut counts: Vec<(String, u64)> = counts.into_iter().collect();
-    counts.sort_by(|a, b| b.1.cmp(&a.1));
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     Ok(counts.into_iter().map(|(what, count)| format!("{count:6} {what}")).collect())
 }
 

@@ -94,14 +94,15 @@ impl Bench {
             figures: Figures::default(),
             world,
         };
-        bench.add("install and register", Reach::None, installed, "s", "");
+        bench.add("install and register", Reach::None, (installed, "s"), "");
         std::thread::sleep(CALM);
         bench.memory("idle, nothing deployed", true)?;
         Ok(bench)
     }
 
-    fn add(&mut self, name: &str, reach: Reach, measured: f64, unit: &'static str, note: &str) {
+    fn add(&mut self, name: &str, reach: Reach, measured: (f64, &'static str), note: &str) {
         let (name, note) = (name.to_owned(), note.to_owned());
+        let (measured, unit) = measured;
         print(&self.figures.add(Figure { name, reach, measured, unit, note }));
     }
 
@@ -160,13 +161,13 @@ impl Bench {
         times.sort_by(f64::total_cmp);
         let note = format!("median of {PUSHES}; {:.2} to {:.2}", times[0], times[times.len() - 1]);
         let median = times[times.len() / 2];
-        self.add("webhook push, applied on both", Reach::AtMost(0.4), median, "s", &note);
+        self.add("webhook push, applied on both", Reach::AtMost(0.4), (median, "s"), &note);
         let requests = self.report_requests(&before)?;
         let note = "leases not counted; a status of GitRepo, Bundle, Clusters included";
         let hub = per(requests[0].writes(), PUSHES);
-        self.add("writes per push, hub", Reach::None, hub, "", note);
+        self.add("writes per push, hub", Reach::None, (hub, ""), note);
         let member = per(requests[1].writes(), PUSHES);
-        self.add("writes per push, each member", Reach::None, member, "", "");
+        self.add("writes per push, each member", Reach::None, (member, ""), "");
         Ok(())
     }
 
@@ -211,9 +212,9 @@ impl Bench {
         }
         let note = format!("best of {}", rounds.len());
         let applied = rounds.iter().map(|round| round.0).fold(f64::MAX, f64::min);
-        self.add("100 paths, applied on both", Reach::AtMost(8.0), applied, "s", &note);
+        self.add("100 paths, applied on both", Reach::AtMost(8.0), (applied, "s"), &note);
         let ready = rounds.iter().map(|round| round.1).fold(f64::MAX, f64::min);
-        self.add("100 paths, GitRepo ready", Reach::AtMost(10.0), ready, "s", &note);
+        self.add("100 paths, GitRepo ready", Reach::AtMost(10.0), (ready, "s"), &note);
         Ok(())
     }
 
@@ -231,7 +232,7 @@ impl Bench {
         let note = format!(
             "hub and members, {IDLE:?}; not counted: leases {leases}, heartbeats {heartbeats}"
         );
-        self.add("idle writes", Reach::AtMost(0.0), per(rest, 1), "", &note);
+        self.add("idle writes", Reach::AtMost(0.0), (per(rest, 1), ""), &note);
         self.memory("idle after the scenarios above", false)
     }
 
@@ -280,9 +281,9 @@ impl Bench {
         let (rate, writes) = best.context("no round")?;
         let note = format!("best of {}", plan.rounds.max(1));
         let name = format!("{CLUSTERS} clusters x {BUNDLES} bundles, deployments");
-        self.add(&name, Reach::AtLeast(500.0), rate, "/s", &note);
+        self.add(&name, Reach::AtLeast(500.0), (rate, "/s"), &note);
         let note = "all writes of the hub until 30 s later";
-        self.add("writes per deployment", Reach::AtMost(1.5), writes, "", note);
+        self.add("writes per deployment", Reach::AtMost(1.5), (writes, ""), note);
         self.memory("10,000 deployments", false)
     }
 
@@ -388,7 +389,7 @@ impl Bench {
                 memory.peak, memory.anonymous, memory.proportional
             );
             let reach = if is_judged { Reach::AtMost(limit) } else { Reach::None };
-            self.add(&name, reach, memory.resident, "MB", &note);
+            self.add(&name, reach, (memory.resident, "MB"), &note);
         }
         Ok(())
     }

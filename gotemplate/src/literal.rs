@@ -112,11 +112,8 @@ pub(crate) fn number(text: &str, kind: TokenKind) -> Result<Number, String> {
         .or_else(|| (whole.is_none() && fits).then_some(number as i64));
     // `-0xe1` is a float here: Go only looks for the prefix at the very start.
     let is_hex_int = text.len() > 2 && text.starts_with(['0']) && text[1..].starts_with(['x', 'X']);
-    let ideal = if looks_float && !(is_hex_int && !text.contains(['p', 'P'])) {
-        Some(Value::from(number))
-    } else {
-        int_value.map(int)
-    };
+    let is_float = looks_float && (!is_hex_int || text.contains(['p', 'P']));
+    let ideal = if is_float { Some(Value::from(number)) } else { int_value.map(int) };
     Ok(Number { text: text.into(), int: int_value, float, ideal })
 }
 

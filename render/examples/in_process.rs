@@ -4,6 +4,8 @@
 //! archive each time with nothing kept, `warm` renders the compiled chart with KEY set to something
 //! else each time. OUTPUT gets what the last warm render gives, with VALUE.
 
+#![expect(clippy::disallowed_types, reason = "time is what it measures")]
+
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Instant;

@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(now().to_string(), "2026-02-01T00:00:05Z");
         world.jump(SignedDuration::from_secs(-10));
         assert_eq!(now().to_string(), "2026-01-31T23:59:55Z");
-        assert_eq!(on_thread(is_simulated).await.unwrap(), true, "in place");
+        assert!(on_thread(is_simulated).await.unwrap(), "in place");
         drop(world);
         assert!(!is_simulated());
         assert_ne!(now().to_string(), "2026-01-31T23:59:55Z");

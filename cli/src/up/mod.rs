@@ -85,6 +85,7 @@ pub struct UpArgs {
 struct Fleet {
     hub: Cluster,
     members: Vec<Cluster>,
+    members_wanted: u16,
     processes: JoinSet<anyhow::Result<()>>,
     stop: CancellationToken,
     git_repos: Queue<ObjectKey>,
@@ -101,11 +102,11 @@ pub async fn run(args: UpArgs, ui: &mut Ui) -> anyhow::Result<()> {
     let source = Source::choose(args.repo.as_deref(), args.branch.as_deref(), data.path()).await?;
     ui.out(&format!("a hub and {count} members, in {}\n", data.path().display()))?;
     ui.flush()?;
-    let mut fleet = Fleet::start(&args, &data, started).await?;
+    let mut fleet = Fleet::start(&args, count, &data, started).await?;
     let mut asked_to_end = std::pin::pin!(asked_to_end(&data));
     let result = tokio::select! {
         () = &mut asked_to_end => Ok(()),
-        result = fleet.serve(&args, count, &source, &data, ui) => result,
+        result = fleet.serve(&args, &source, &data, ui) => result,
     };
     fleet.end().await;
     if args.memory {
@@ -147,7 +148,12 @@ fn member_name(number: u16) -> String {
 
 impl Fleet {
     /// Starts the hub and its processes.
-    async fn start(args: &UpArgs, data: &Data, started: Instant) -> anyhow::Result<Fleet> {
+    async fn start(
+        args: &UpArgs,
+        members_wanted: u16,
+        data: &Data,
+        started: Instant,
+    ) -> anyhow::Result<Fleet> {
         let kept = (!args.memory).then_some(data.path());
         let hub = Start { name: "hub", data: kept, port: args.port, simulation: None };
         let hub = Cluster::start(hub).await?;
@@ -167,20 +173,19 @@ impl Fleet {
             gitjob::run_with_queue(gitjob, hub.client.clone(), stop.clone(), git_repos.clone());
         processes.spawn(async move { running.await.context("gitjob") });
         let (members, values) = (Vec::new(), None);
-        Ok(Fleet { hub, members, processes, stop, git_repos, values, started })
+        Ok(Fleet { hub, members, members_wanted, processes, stop, git_repos, values, started })
     }
 
     /// Starts the members, tells where everything is, follows the repository and shows it.
     async fn serve(
         &mut self,
         args: &UpArgs,
-        count: u16,
         source: &Source,
         data: &Data,
         ui: &mut Ui,
     ) -> anyhow::Result<()> {
         ui.out(&format!("{:<10} {}\n", self.hub.name, self.hub.url()))?;
-        for number in 1..=count {
+        for number in 1..=self.members_wanted {
             let member = start_member(args, data, number).await?;
             ui.out(&format!("{:<10} {}\n", member.name, member.url()))?;
             ui.flush()?;

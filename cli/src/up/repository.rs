@@ -67,7 +67,8 @@ impl Source {
             let source = Source::local(&folder, branch)?;
             return Ok(Source { is_quickstart: true, is_new, ..source });
         };
-        if !repo.contains("://") && !(repo.contains('@') && repo.contains(':')) {
+        let is_remote = repo.contains("://") || (repo.contains('@') && repo.contains(':'));
+        if !is_remote {
             return Source::local(Path::new(repo), branch);
         }
         let branch = match branch {

@@ -336,7 +336,7 @@ impl Wire {
         if self.network.is_noted {
             self.network.note(&format!("{life} -> {server} {} = {code}", asked.about()));
         }
-        Ok(answer.map(|body| boxed(body)))
+        Ok(answer.map(boxed))
     }
 
     async fn watch(self, asked: Asked) -> Result<Response<Body>, BoxError> {

@@ -147,7 +147,7 @@ impl Workload {
         self.commit_count += 1;
         let name = format!("r{}", self.commit_count);
         let repo = Repo {
-            target: *self.chance.pick(&["all", "dev", "prod"]),
+            target: self.chance.pick::<&str>(&["all", "dev", "prod"]),
             corrects_drift: self.chance.percent(50),
             is_paused: false,
             force: 0,
@@ -269,7 +269,7 @@ impl Workload {
 
     async fn retarget(&mut self, world: &World) -> Result<()> {
         let Some(name) = self.pick_repo() else { return Ok(()) };
-        let target = *self.chance.pick(&["all", "dev", "prod"]);
+        let target = self.chance.pick(&["all", "dev", "prod"]);
         self.edit_repo(world, &name, |repo| repo.target = target).await
     }
 

@@ -2,7 +2,6 @@
 
 #![expect(
     clippy::panic,
-    clippy::print_stderr,
     clippy::unwrap_used,
     reason = "a test ends, loudly, where what it takes for granted does not hold"
 )]

@@ -47,7 +47,7 @@ pub(crate) fn register(r: &mut Registry) {
             compile(cx, a.str(0))?.replace_all(a.str(1), NoExpand(a.str(2))).into_owned();
         bounded(cx, replaced)
     });
-    r.add("regexSplit", &[Str, Str, Int], |cx, a| split(cx, a));
+    r.add("regexSplit", &[Str, Str, Int], split);
     r.add("regexQuoteMeta", &[Str], |_, a| Ok(Value::from(quote_meta(a.str(0)))));
     for (must, name) in [
         ("mustRegexFind", "regexFind"),
