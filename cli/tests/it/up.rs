@@ -50,7 +50,13 @@ fn two_members_get_the_quickstart_and_every_printed_command_works() {
         eprintln!("kubectl is not installed: its commands were not run");
     } else {
         let [bundles, greeting] = kubectl else { panic!("{commands:?}") };
-        assert_eq!(paste(home.path(), bundles).matches("2/2").count(), 4);
+        // Summaries come a moment after what they add up.
+        let mut looks = (0..100).map(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            paste(home.path(), bundles)
+        });
+        let ready = looks.find(|table| table.matches("2/2").count() == 4);
+        assert!(ready.is_some(), "{}", paste(home.path(), bundles));
         assert!(paste(home.path(), greeting).contains("text: hello again"));
     }
     let down = fleet(home.path(), &["down", "--data", shown]).output().expect("runs");

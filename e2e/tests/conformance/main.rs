@@ -8,6 +8,7 @@ mod harness;
 mod kill;
 mod moves;
 mod nightly;
+mod readme;
 mod support;
 mod tutorial;
 mod wave;
@@ -32,6 +33,8 @@ fn main() -> ExitCode {
         tutorial::agent_names_a_bad_ca,
         tutorial::members_register_with_the_token,
         tutorial::repo_reaches_members_by_label;
+        readme::every_command_was_run,
+        tutorial::workspace_namespace_is_the_users_own,
         delivery::two_paths_reach_both_members,
         delivery::values_differ_per_cluster,
         delivery::helm_reads_the_release,

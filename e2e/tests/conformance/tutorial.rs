@@ -8,14 +8,15 @@ use e2e::peers::workspace;
 use e2e::world::{SYSTEM, World, kinds};
 use serde_json::{Value, json};
 
+use crate::readme::follow;
 use crate::support::{
-    GitRepo, SOON, cluster_of, condition, expect_header, has_condition, row, text, wait_on,
-    wait_ready,
+    GitRepo, SOON, cluster_of, condition, expect_header, has_condition, row, text, wait_gone,
+    wait_on, wait_ready,
 };
 
 /// Step 1: with no values at all, the hub comes up and deploys an agent to its own cluster.
 pub(crate) fn hub_comes_up_without_values(world: &mut World) -> Result<()> {
-    world.install_hub(&[])?;
+    follow(world, &world.hub, "A hub.", "")?;
     let hub = &world.hub;
     for app in ["fleet-controller", "gitjob"] {
         let pods = hub.kubectl(&["-n", SYSTEM, "get", "pods", "-l", &format!("app={app}")])?;
@@ -50,7 +51,7 @@ pub(crate) fn first_repo_reaches_the_local_cluster(world: &mut World) -> Result<
         paths: &["namespace"],
         more: "",
     };
-    gitrepo.apply(world)?;
+    follow(world, &world.hub, "A first repository", &repo.url)?;
     wait_ready(world, gitrepo.key(), &commit, "1/1")?;
     let hub = &world.hub;
     ensure!(hub.get(kinds::NAMESPACE, "", "monitoring")?.is_some(), "no namespace monitoring");
@@ -135,12 +136,7 @@ pub(crate) fn token_without_an_address_says_so(world: &mut World) -> Result<()> 
 
 /// Step 3: told where the hub is, the token's Secret holds the values for the agent's chart.
 pub(crate) fn token_gives_values(world: &mut World) -> Result<()> {
-    let chart = workspace().join("charts/fleet").display().to_string();
-    let address = world.hub_address()?;
-    let mut words = vec!["upgrade", "-n", SYSTEM, "--reuse-values", "--wait", "--timeout", "60s"];
-    words.extend(address.iter().map(String::as_str));
-    words.extend(["fleet", &chart]);
-    world.hub.helm(&words)?;
+    follow(world, &world.hub, "A token for other clusters.", "")?;
     let key = (kinds::SECRET, "default", "new-token");
     wait_on(world, &world.hub, key, |secret| {
         secret["type"] == "fleet.cattle.io/cluster-registration-values"
@@ -199,14 +195,12 @@ pub(crate) fn agent_names_a_bad_ca(world: &mut World) -> Result<()> {
 
 /// Step 4: agents register with the token and the labels that the user gave them.
 pub(crate) fn members_register_with_the_token(world: &mut World) -> Result<()> {
+    follow(world, &world.members[0], "A member", "")?;
     let secret = world.hub.get(kinds::SECRET, "default", "new-token")?.context("no token")?;
-    for (member, kind) in world.members.iter().zip(["edge", "alpha"]) {
-        let file = world.folder.join(format!("{}-values.yaml", member.name));
-        let labels = format!("labels:\n  env: dev\n  type: {kind}\n");
-        std::fs::write(&file, values(&secret)? + &labels)?;
-        let file = file.display().to_string();
-        world.install(member, "fleet-agent", &["--values", &file])?;
-    }
+    let file = world.folder.join("more-values.yaml");
+    std::fs::write(&file, values(&secret)? + "labels:\n  env: dev\n  type: alpha\n")?;
+    let file = file.display().to_string();
+    world.install(&world.members[1], "fleet-agent", &["--values", &file])?;
     for member in &world.members {
         world.wait_until(&format!("{} to be 1/1", member.name), SOON, || {
             let cluster = cluster_of(world, member)?;
@@ -238,9 +232,9 @@ pub(crate) fn repo_reaches_members_by_label(world: &mut World) -> Result<()> {
         name: "downstream",
         repo: &repo.url,
         paths: &["namespace"],
-        more: "targets: [{name: dev, clusterSelector: {matchLabels: {env: dev}}}]",
+        more: "",
     };
-    gitrepo.apply(world)?;
+    follow(world, &world.hub, "A repository for members", &repo.url)?;
     let repo = wait_ready(world, gitrepo.key(), &commit, "2/2")?;
     ensure!(condition(&repo, "Ready").is_some(), "{repo}");
     ensure!(has_condition(&repo, "Accepted", "True"), "{repo}");
@@ -250,3 +244,46 @@ pub(crate) fn repo_reaches_members_by_label(world: &mut World) -> Result<()> {
     }
     Ok(())
 }
+
+/// Step 8: a workspace namespace that the user made has tokens of its own, and its bundles go where
+/// a mapping allows.
+pub(crate) fn workspace_namespace_is_the_users_own(world: &mut World) -> Result<()> {
+    let hub = &world.hub;
+    hub.kubectl(&["create", "namespace", WORKSPACE])?;
+    hub.apply(&TOKEN.replace("namespace: default", &format!("namespace: {WORKSPACE}")))?;
+    wait_on(world, hub, (kinds::SECRET, WORKSPACE, "new-token"), |secret| {
+        values(secret)
+            .is_ok_and(|values| values.contains(&format!("clusterNamespace: {WORKSPACE}")))
+    })?;
+
+    let repo = world.git.repo("workspace")?;
+    repo.write(&[("maps/map.yaml", MAP)])?;
+    let commit = repo.push("a map")?;
+    let all = "targets: [{clusterSelector: {matchLabels: {env: dev}}}]";
+    let gitrepo =
+        GitRepo { namespace: WORKSPACE, name: "own", repo: &repo.url, paths: &["maps"], more: all };
+    gitrepo.apply(world)?;
+    // There is no cluster in this namespace.
+    wait_ready(world, gitrepo.key(), &commit, "0/0")?;
+    let lead = "{apiVersion: fleet.cattle.io/v1alpha1, kind: BundleNamespaceMapping,";
+    hub.apply(&format!(
+        "{lead} metadata: {{name: to-default, namespace: {WORKSPACE}}},\n\
+         bundleSelector: {{matchLabels: {{fleet.cattle.io/repo-name: own}}}},\n\
+         namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: default}}}}}}\n"
+    ))?;
+    wait_ready(world, gitrepo.key(), &commit, "2/2")?;
+    for member in &world.members {
+        wait_on(world, member, (kinds::CONFIG_MAP, "default", "own"), |map| {
+            map["data"]["from"] == WORKSPACE
+        })?;
+    }
+    hub.kubectl(&["delete", "gitrepo", "own", "-n", WORKSPACE])?;
+    for member in &world.members {
+        wait_gone(world, member, (kinds::CONFIG_MAP, "default", "own"))?;
+    }
+    Ok(())
+}
+
+const WORKSPACE: &str = "fleet-default";
+const MAP: &str =
+    "{apiVersion: v1, kind: ConfigMap, metadata: {name: own}, data: {from: fleet-default}}\n";
