@@ -38,6 +38,7 @@ const SOURCE_INTERVAL: Duration = Duration::from_secs(15);
 pub async fn reconcile_bundle(ctx: &Context, key: &ObjectKey) -> Result<NextWake, Error> {
     let Some(known) = ctx.stores.bundles.get(key) else {
         ctx.memory.forget_bundle(key);
+        ctx.stores.fleet.forget_bundle(key);
         return Ok(NextWake::OnChange);
     };
     if known.bundle.metadata.deletion_timestamp.is_some() {
@@ -82,7 +83,8 @@ async fn roll_out(
     let epoch = ctx.memory.epoch(&key);
     let user = |detail: String| Error::User { object: format!("bundle {key}"), detail };
     let world = observe_bundle(&ctx.stores, known).map_err(|error| user(chain(&error)))?;
-    let matches = match_targets(&world.bundle.spec, &world.clusters)
+    let clusters = world.clusters.iter().map(|cluster| &**cluster);
+    let matches = match_targets(&world.bundle.spec, clusters)
         .map_err(|error| user(format!("targeting error: {}", chain(&error))))?;
     let placed = place_targets(&PlacementPolicy::default(), matches);
     let mut resolver = Resolver::new(&world.bundle, &known.content, world.rules.clone());
