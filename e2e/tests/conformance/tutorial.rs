@@ -263,8 +263,10 @@ pub(crate) fn workspace_namespace_is_the_users_own(world: &mut World) -> Result<
     let gitrepo =
         GitRepo { namespace: WORKSPACE, name: "own", repo: &repo.url, paths: &["maps"], more: all };
     gitrepo.apply(world)?;
-    // There is no cluster in this namespace.
-    wait_ready(world, gitrepo.key(), &commit, "0/0")?;
+    // There is no cluster in this namespace, and the GitRepo says so.
+    world.wait_object(gitrepo.key(), SOON, |repo| {
+        text(repo, "/status/display/message").contains("no cluster of namespace fleet-default")
+    })?;
     let lead = "{apiVersion: fleet.cattle.io/v1alpha1, kind: BundleNamespaceMapping,";
     hub.apply(&format!(
         "{lead} metadata: {{name: to-default, namespace: {WORKSPACE}}},\n\
