@@ -267,12 +267,7 @@ pub(crate) fn workspace_namespace_is_the_users_own(world: &mut World) -> Result<
     world.wait_object(gitrepo.key(), SOON, |repo| {
         text(repo, "/status/display/message").contains("no cluster of namespace fleet-default")
     })?;
-    let lead = "{apiVersion: fleet.cattle.io/v1alpha1, kind: BundleNamespaceMapping,";
-    hub.apply(&format!(
-        "{lead} metadata: {{name: to-default, namespace: {WORKSPACE}}},\n\
-         bundleSelector: {{matchLabels: {{fleet.cattle.io/repo-name: own}}}},\n\
-         namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: default}}}}}}\n"
-    ))?;
+    hub.apply(&MAPPING.replace("WORKSPACE", WORKSPACE))?;
     wait_ready(world, gitrepo.key(), &commit, "2/2")?;
     for member in &world.members {
         wait_on(world, member, (kinds::CONFIG_MAP, "default", "own"), |map| {
@@ -287,5 +282,12 @@ pub(crate) fn workspace_namespace_is_the_users_own(world: &mut World) -> Result<
 }
 
 const WORKSPACE: &str = "fleet-default";
+const MAPPING: &str = "
+apiVersion: fleet.cattle.io/v1alpha1
+kind: BundleNamespaceMapping
+metadata: {name: to-default, namespace: WORKSPACE}
+bundleSelector: {matchLabels: {fleet.cattle.io/repo-name: own}}
+namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: default}}
+";
 const MAP: &str =
     "{apiVersion: v1, kind: ConfigMap, metadata: {name: own}, data: {from: fleet-default}}\n";
