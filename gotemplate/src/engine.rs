@@ -227,6 +227,10 @@ fn add_trees(
     }
 }
 
+/// From here on a template's output is given its room at once: the engine only guesses it, from a
+/// source that large texts are no part of, and would copy what it has again and again.
+const LARGE_TEXT: usize = 8 * 1024;
+
 /// The state that all templates of one render share.
 pub(crate) struct Run {
     shared: Arc<Shared>,
@@ -338,7 +342,13 @@ impl Run {
         let template =
             env.get_template(&numbered.number.to_string()).map_err(|e| engine_error(&e))?;
         let context = Value::from_object(Context(Value::from_object(frame)));
-        template.render(context).map_err(own_error)
+        if program.text_bytes < LARGE_TEXT {
+            return template.render(context).map_err(own_error);
+        }
+        let mut out = Vec::with_capacity(program.text_bytes);
+        template.render_captured_to(context, &mut out).map_err(own_error)?;
+        out.shrink_to_fit();
+        String::from_utf8(out).map_err(|e| Error::new(ErrorKind::Exec, e.to_string()))
     }
 }
 

@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memmem::Finder;
+
 /// What opens and closes an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delimiters {
@@ -156,6 +158,7 @@ pub(crate) struct Lexer<'a> {
     input: &'a str,
     left: &'a str,
     right: &'a str,
+    left_finder: Finder<'a>,
     pos: usize,
     start: usize,
     paren_depth: usize,
@@ -169,6 +172,7 @@ impl<'a> Lexer<'a> {
             input,
             left: &delimiters.left,
             right: &delimiters.right,
+            left_finder: Finder::new(&delimiters.left),
             pos: 0,
             start: 0,
             paren_depth: 0,
@@ -213,7 +217,7 @@ impl<'a> Lexer<'a> {
 
     fn text(&mut self) -> Token<'a> {
         loop {
-            let Some(offset) = self.rest().find(self.left) else {
+            let Some(offset) = self.left_finder.find(self.rest().as_bytes()) else {
                 self.pos = self.input.len();
                 let kind = if self.pos > self.start { TokenKind::Text } else { TokenKind::Eof };
                 return self.emit(kind);

@@ -52,7 +52,7 @@ pub(crate) fn parse(
 
 #[expect(clippy::cast_possible_truncation, reason = "positions are u32 everywhere in the tree")]
 fn line_ends(text: &str) -> Arc<[Pos]> {
-    text.match_indices('\n').map(|(at, _)| at as Pos).collect()
+    memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at as Pos).collect()
 }
 
 struct Parser<'a> {

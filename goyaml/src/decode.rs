@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Number, Value};
 
+use crate::Part;
 use crate::error::{Error, Mark};
 use crate::number::{format_g, format_g32, format_json};
 use crate::resolve::{Dialect, Resolved, resolve_plain};
@@ -55,10 +56,11 @@ impl<'t, 'a> Decoder<'t, 'a> {
         }
     }
 
-    pub(crate) fn decode(mut self) -> Result<Value, Error> {
+    /// The wanted part; the rest is checked all the same.
+    pub(crate) fn decode(mut self, part: &Part) -> Result<Value, Error> {
         let value = match self.tree.root {
             None => Value::Null,
-            Some(root) => self.decode_node(root)?,
+            Some(root) => self.decode_node(root, part)?,
         };
         match self.duplicate.or(self.bad_key).or(self.bad_number) {
             Some(error) => Err(error),
@@ -85,33 +87,42 @@ impl<'t, 'a> Decoder<'t, 'a> {
         Ok(())
     }
 
-    fn decode_node(&mut self, id: NodeId) -> Result<Value, Error> {
+    fn decode_node(&mut self, id: NodeId, part: &Part) -> Result<Value, Error> {
         let tree = self.tree;
         let node = &tree.nodes[id];
         self.count_step(node.mark)?;
         match &node.content {
-            Content::Scalar(scalar) => self.decode_scalar(scalar, node.mark),
+            Content::Scalar(scalar) => self.decode_scalar(scalar, node.mark, part),
             Content::Alias { name, target } => {
                 self.enter_alias(id, name, node.mark)?;
-                let value = self.decode_node(*target)?;
+                let value = self.decode_node(*target, part)?;
                 self.leave_alias();
                 Ok(value)
             }
             Content::Sequence(items) => {
                 self.enter(node.mark)?;
-                let values: Result<Vec<_>, _> =
-                    items.iter().map(|item| self.decode_node(*item)).collect();
+                let values = self.decode_items(items, part)?;
                 self.depth -= 1;
-                Ok(Value::Array(values?))
+                Ok(Value::Array(values))
             }
             Content::Mapping(pairs) => {
                 self.enter(node.mark)?;
                 let mut found = Pairs { values: Map::new(), seen: Default::default() };
-                self.decode_pairs(pairs, &mut found)?;
+                self.decode_pairs(pairs, &mut found, part)?;
                 self.depth -= 1;
                 Ok(Value::Object(found.values))
             }
         }
+    }
+
+    fn decode_items(&mut self, items: &[NodeId], part: &Part) -> Result<Vec<Value>, Error> {
+        if let Part::All = part {
+            return items.iter().map(|item| self.decode_node(*item, part)).collect();
+        }
+        for item in items {
+            self.decode_node(*item, &Part::Nothing)?;
+        }
+        Ok(Vec::new())
     }
 
     fn enter(&mut self, mark: Mark) -> Result<(), Error> {
@@ -136,7 +147,12 @@ impl<'t, 'a> Decoder<'t, 'a> {
         self.depth -= 1;
     }
 
-    fn decode_scalar(&mut self, scalar: &Scalar<'_>, mark: Mark) -> Result<Value, Error> {
+    fn decode_scalar(
+        &mut self,
+        scalar: &Scalar<'_>,
+        mark: Mark,
+        part: &Part,
+    ) -> Result<Value, Error> {
         Ok(match resolve_scalar(scalar, mark)? {
             Resolved::Null => Value::Null,
             Resolved::Bool(flag) => Value::Bool(flag),
@@ -148,55 +164,68 @@ impl<'t, 'a> Decoder<'t, 'a> {
                 Value::Null
             }),
             Resolved::Timestamp | Resolved::Str => {
-                Value::String(scalar_text(scalar, mark)?.into_owned())
+                let text = scalar_text(scalar, mark)?;
+                if let Part::Nothing = part {
+                    Value::Null
+                } else {
+                    Value::String(text.into_owned())
+                }
             }
         })
     }
 
     /// Later pairs win over earlier ones, whether they were merged or not.
-    fn decode_pairs(&mut self, pairs: &[(NodeId, NodeId)], found: &mut Pairs) -> Result<(), Error> {
+    fn decode_pairs(
+        &mut self,
+        pairs: &[(NodeId, NodeId)],
+        found: &mut Pairs,
+        part: &Part,
+    ) -> Result<(), Error> {
         for &(key_id, value_id) in pairs {
             if let Content::Scalar(scalar) = &self.tree.nodes[key_id].content
                 && scalar.is_merge_key()
             {
-                self.merge(value_id, found)?;
+                self.merge(value_id, found, part)?;
                 continue;
             }
             let key = self.decode_key(key_id, value_id)?;
-            let value = self.decode_node(value_id)?;
+            let wanted = part.below(&key.text);
+            let value = self.decode_node(value_id, wanted)?;
             if self.strict && !found.seen.insert(key.go_syntax()) {
                 let mark = self.tree.nodes[value_id].mark;
                 let message = format!("key {} already set in map", key.go_syntax());
                 self.duplicate.get_or_insert_with(|| Error::listed(mark, message));
                 continue;
             }
-            found.values.insert(key.into_text(), value);
+            if !matches!(wanted, Part::Nothing) {
+                found.values.insert(key.into_text(), value);
+            }
         }
         Ok(())
     }
 
-    fn merge(&mut self, id: NodeId, found: &mut Pairs) -> Result<(), Error> {
+    fn merge(&mut self, id: NodeId, found: &mut Pairs, part: &Part) -> Result<(), Error> {
         let tree = self.tree;
         match &tree.nodes[id].content {
             // Earlier entries of the list win, so they come last.
             Content::Sequence(items) => {
-                items.iter().rev().try_for_each(|item| self.merge_mapping(*item, found))
+                items.iter().rev().try_for_each(|item| self.merge_mapping(*item, found, part))
             }
-            _ => self.merge_mapping(id, found),
+            _ => self.merge_mapping(id, found, part),
         }
     }
 
-    fn merge_mapping(&mut self, id: NodeId, found: &mut Pairs) -> Result<(), Error> {
+    fn merge_mapping(&mut self, id: NodeId, found: &mut Pairs, part: &Part) -> Result<(), Error> {
         let tree = self.tree;
         let node = &tree.nodes[id];
         self.count_step(node.mark)?;
         match &node.content {
-            Content::Mapping(pairs) => self.decode_pairs(pairs, found),
+            Content::Mapping(pairs) => self.decode_pairs(pairs, found, part),
             Content::Alias { name, target } => match &tree.nodes[*target].content {
                 Content::Mapping(pairs) => {
                     self.enter_alias(id, name, node.mark)?;
                     self.count_step(node.mark)?;
-                    self.decode_pairs(pairs, found)?;
+                    self.decode_pairs(pairs, found, part)?;
                     self.leave_alias();
                     Ok(())
                 }
@@ -213,7 +242,7 @@ impl<'t, 'a> Decoder<'t, 'a> {
         let mark = tree.nodes[id].mark;
         let Content::Scalar(scalar) = &node.content else {
             // An invalid key inside this one is reported first.
-            self.decode_node(id)?;
+            self.decode_node(id, &Part::Nothing)?;
             let key = self.go_syntax(id, 0);
             return Err(Error::node(mark, format!("invalid map key: {key}")));
         };

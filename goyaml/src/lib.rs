@@ -55,12 +55,41 @@ pub const MAX_DEPTH: usize = 250;
 ///
 /// Bounds: [`MAX_DEPTH`], and go-yaml's share of the document that may come from aliases.
 pub fn from_str(text: &str) -> Result<Value, Error> {
-    decode::Decoder::new(&parse::parse(text, MAX_DEPTH)?, false, MAX_DEPTH).decode()
+    from_str_part(text, &Part::All)
+}
+
+/// Which part of a document its reader wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Everything.
+    All,
+    /// Of a mapping these keys, each as far as said; lists are empty; of a scalar everything.
+    Keys(&'static [(&'static str, Part)]),
+    /// No more than whether it can be read.
+    Nothing,
+}
+
+impl Part {
+    fn below(&self, key: &str) -> &Part {
+        match self {
+            Part::Keys(keys) => keys
+                .iter()
+                .find(|(known, _)| *known == key)
+                .map_or(&Part::Nothing, |(_, part)| part),
+            whole => whole,
+        }
+    }
+}
+
+/// Reads as [`from_str`] does, with the same errors, but builds only a part of the value: for
+/// large documents of which little is asked.
+pub fn from_str_part(text: &str, part: &Part) -> Result<Value, Error> {
+    decode::Decoder::new(&parse::parse(text, MAX_DEPTH)?, false, MAX_DEPTH).decode(part)
 }
 
 /// Reads as [`from_str`] does, but refuses duplicate keys (`sigs.k8s.io/yaml.YAMLToJSONStrict`).
 pub fn from_str_strict(text: &str) -> Result<Value, Error> {
-    decode::Decoder::new(&parse::parse(text, MAX_DEPTH)?, true, MAX_DEPTH).decode()
+    decode::Decoder::new(&parse::parse(text, MAX_DEPTH)?, true, MAX_DEPTH).decode(&Part::All)
 }
 
 /// Writes a value as `sigs.k8s.io/yaml.Marshal` 1.6 does: one document, with a line break at its

@@ -405,8 +405,14 @@ fn is_document_boundary(kind: &Kind<'_>) -> bool {
 
 /// Refuses the characters that YAML 1.1 forbids everywhere, even in quotes.
 fn check_characters(text: &str) -> Result<(), Error> {
-    // Bytes are looked at many at a time; most texts need no second look.
-    if text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r')) {
+    // Many bytes at a time, which only a loop without a way out allows; most texts need no second
+    // look.
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r');
+    if text
+        .as_bytes()
+        .chunks(256)
+        .all(|some| some.iter().fold(true, |all, one| all & is_plain(one)))
+    {
         return Ok(());
     }
     match text.char_indices().find(|(_, c)| !is_allowed(*c)) {

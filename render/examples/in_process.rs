@@ -16,6 +16,10 @@ use render::helm::{
 };
 use render::{Budget, Scope};
 
+/// That of the `fleet` binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Failure = Box<dyn std::error::Error>;
 
 const ROUNDS: usize = 31;

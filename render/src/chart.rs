@@ -77,7 +77,7 @@ fn render_compiled(
             continue;
         }
         let object = RenderedObject {
-            source: document.path,
+            source: document.path.to_string(),
             first_line: 1,
             is_template: true,
             value: document.object,

@@ -100,6 +100,15 @@ impl<'a> Cursor<'a> {
         self.mark.column += count as u32;
     }
 
+    /// Steps over at most `limit` spaces.
+    pub(crate) fn skip_spaces(&mut self, limit: usize) {
+        let rest = self.bytes.get(self.pos..).unwrap_or_default();
+        let rest = &rest[..limit.min(rest.len())];
+        let eights = rest.chunks_exact(8).take_while(|eight| *eight == b"        ").count() * 8;
+        let ones = rest[eights..].iter().take_while(|byte| **byte == b' ').count();
+        self.skip_ascii(eights + ones);
+    }
+
     pub(crate) fn skip_blanks(&mut self) {
         while self.is_blank(0) {
             self.skip_ascii(1);

@@ -109,10 +109,13 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads on until the first token is certain, that is: no `:` can still put a key before it.
+    #[inline]
     fn fill(&mut self) -> Result<(), Error> {
-        if self.head_is_certain {
-            return Ok(());
-        }
+        if self.head_is_certain { Ok(()) } else { self.fill_up() }
+    }
+
+    #[inline(never)]
+    fn fill_up(&mut self) -> Result<(), Error> {
         while self.queue.is_empty() || self.is_head_undecided()? {
             if self.stream_ended {
                 break;
@@ -277,7 +280,8 @@ impl<'a> Scanner<'a> {
             }
             // A tab is no indentation, so it may not stand where a block key could start.
             let tabs = !self.in_block() || !self.simple_key_allowed;
-            while self.cursor.peek(0) == b' ' || (tabs && self.cursor.peek(0) == b'\t') {
+            self.cursor.skip_spaces(usize::MAX);
+            while tabs && self.cursor.is_blank(0) {
                 self.cursor.skip_ascii(1);
             }
             if self.cursor.peek(0) == b'#' {

@@ -155,6 +155,9 @@ impl<'a> Scanner<'a> {
         on_new_line: &mut bool,
     ) -> Result<(), Error> {
         loop {
+            if *on_new_line {
+                self.cursor.skip_spaces(usize::MAX);
+            }
             if self.cursor.is_blank(0) {
                 let inside_indent = self.cursor.column() <= self.indent;
                 if *on_new_line && inside_indent && self.cursor.peek(0) == b'\t' {
@@ -430,9 +433,10 @@ impl<'a> Scanner<'a> {
         let mut widest = 0;
         loop {
             let inside = |column: i64| *indent == 0 || column < *indent;
-            while inside(self.cursor.column()) && self.cursor.peek(0) == b' ' {
-                self.cursor.skip_ascii(1);
-            }
+            self.cursor.skip_spaces(match *indent {
+                0 => usize::MAX,
+                indent => usize::try_from(indent - self.cursor.column()).unwrap_or(0),
+            });
             widest = widest.max(self.cursor.column());
             if inside(self.cursor.column()) && self.cursor.peek(0) == b'\t' {
                 let message = "found a tab character where an indentation space is expected";

@@ -70,6 +70,24 @@ fn strict_reading_refuses_what_go_refuses() {
 }
 
 #[test]
+fn a_part_is_what_the_whole_says_with_the_same_errors() {
+    use goyaml::Part;
+    let part = Part::Keys(&[("a", Part::All), ("b", Part::Keys(&[("c", Part::All)]))]);
+    check_golden("read.jsonl", |case| {
+        let whole = goyaml::from_str(text(case, "in"));
+        let nothing = goyaml::from_str_part(text(case, "in"), &Part::Nothing);
+        let part = goyaml::from_str_part(text(case, "in"), &part);
+        let shown = |read: &Result<Value, goyaml::Error>| match read {
+            Ok(value) => format!("{:?} {:?}", value.get("a"), value.pointer("/b/c")),
+            Err(error) => error.to_string(),
+        };
+        differ("part", &shown(&part), &shown(&whole)).or_else(|| {
+            differ("nothing", &format!("{:?}", nothing.err()), &format!("{:?}", whole.err()))
+        })
+    });
+}
+
+#[test]
 fn yaml_is_written_as_go_writes_it() {
     check_golden("write.jsonl", |case| {
         match (goyaml::try_to_string(&case["in"]), case.get("err")) {

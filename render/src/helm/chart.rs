@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json};
 
 use super::archive::{ArchiveLimits, ChartFile, Usage, unpack, without_bom};
+use super::compiled::lossy_text;
 use super::error::Error;
 use super::ignore::IgnoreRules;
 use super::metadata::Metadata;
@@ -91,7 +92,7 @@ impl CrdFile {
     /// Its content.
     #[must_use]
     pub fn text(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(&self.files[self.index].data)
+        lossy_text(&self.files[self.index].data)
     }
 }
 

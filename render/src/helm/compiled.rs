@@ -3,12 +3,14 @@
 //! Owns parsed templates, compiled schemas, and the bounded store that callers keep between
 //! renders. Knows nothing of values. Start at [`CompiledChart::render`] and [`ChartCache`].
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gotemplate::{MissingKey, Options, Parsed, TemplateSet};
 
 use super::chart::Chart;
+use super::documents::KnownFiles;
 use super::engine::{ChartRequest, RenderedChart, render_compiled};
 use super::error::Error;
 use super::functions::registry;
@@ -26,6 +28,7 @@ pub struct CompiledChart {
     templates: Mutex<BTreeMap<String, (FileId, Parsed)>>,
     /// By the text of the schema.
     schemas: Mutex<BTreeMap<Arc<Vec<u8>>, Arc<Schema>>>,
+    known_files: KnownFiles,
 }
 
 /// Which bytes of the chart, which never change nor move: where they are, and how many.
@@ -46,7 +49,8 @@ impl CompiledChart {
         let options = Options { missing_key: MissingKey::Zero, ..Options::default() };
         let base =
             TemplateSet::new(registry(), options).map_err(|e| Error::Render(e.to_string()))?;
-        Ok(Self { chart, base, templates: Mutex::default(), schemas: Mutex::default() })
+        let (templates, schemas) = (Mutex::default(), Mutex::default());
+        Ok(Self { chart, base, templates, schemas, known_files: KnownFiles::default() })
     }
 
     /// The chart as it was loaded.
@@ -77,9 +81,13 @@ impl CompiledChart {
         {
             return Ok(parsed.clone());
         }
-        let parsed = self.base.prepare(name, &String::from_utf8_lossy(data))?;
+        let parsed = self.base.prepare(name, &lossy_text(data))?;
         lock(&self.templates).insert(name.to_owned(), (file, parsed.clone()));
         Ok(parsed)
+    }
+
+    pub(super) fn known_files(&self) -> &KnownFiles {
+        &self.known_files
     }
 
     pub(super) fn schema(&self, text: &Arc<Vec<u8>>) -> Arc<Schema> {
@@ -90,6 +98,11 @@ impl CompiledChart {
         lock(&self.schemas).insert(text.clone(), schema.clone());
         schema
     }
+}
+
+/// [`String::from_utf8_lossy`], faster where nothing is lost.
+pub(super) fn lossy_text(data: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(data).map_or_else(|_| String::from_utf8_lossy(data), Cow::Borrowed)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

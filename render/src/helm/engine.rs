@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use gotemplate::value::{self, Entries, as_dict, from_json, native};
 use gotemplate::{ErrorKind, Scope, TemplateSet, Value};
@@ -15,10 +15,11 @@ use super::capabilities::{Capabilities, CapabilitiesObject};
 use super::chart::{Chart, CrdFile};
 use super::compiled::CompiledChart;
 use super::dependencies::{is_compatible, process_dependencies};
+use super::documents::{Document, RenderedFiles, read_objects};
 use super::error::Error;
 use super::files::Files;
 use super::functions::{FAIL_END, FAIL_START};
-use super::hooks::{Document, Hook, sort_manifests};
+use super::hooks::{Hook, sort_documents};
 use super::schema::validate_schema;
 use super::values::{Values, coalesce_values};
 
@@ -75,14 +76,16 @@ impl RenderedChart {
         let crds = self.crds.iter().filter(|_| include_crds);
         let crds = crds.map(|crd| with_source(crd.path(), &crd.text()));
         let documents = self.documents.iter();
-        let documents = documents.map(|document| with_source(&document.path, &document.text));
+        let documents = documents.map(|document| with_source(&document.path, document.text()));
         crds.chain(documents).collect()
     }
 
     /// What `helm template` prints.
     #[must_use]
     pub fn template_output(&self, include_crds: bool, hooks: bool, tests: bool) -> String {
-        let mut out = String::new();
+        let mut length = 0;
+        self.write_template_output((include_crds, hooks, tests), |text| length += text.len());
+        let mut out = String::with_capacity(length);
         self.write_template_output((include_crds, hooks, tests), |text| out.push_str(text));
         out
     }
@@ -96,7 +99,7 @@ impl RenderedChart {
         let crds = self.crds.iter().filter(|_| include_crds);
         let crds = crds.map(|crd| (crd.path(), crd.text()));
         let documents = self.documents.iter();
-        let documents = documents.map(|document| (&*document.path, Cow::from(&*document.text)));
+        let documents = documents.map(|document| (&*document.path, Cow::from(document.text())));
         let mut pieces = crds.chain(documents).peekable();
         while let Some((path, text)) = pieces.next() {
             write("---\n# Source: ");
@@ -113,7 +116,7 @@ impl RenderedChart {
             write("\n");
         }
         for hook in self.hooks.iter().filter(|hook| hooks && (tests || !hook.is_test())) {
-            write(&with_source(&hook.document.path, &hook.document.text));
+            write(&with_source(&hook.document.path, hook.document.text()));
         }
     }
 
@@ -149,9 +152,13 @@ pub(super) fn render_compiled(
     check_kube_version(&chart, request.capabilities)?;
     let mut files = render_templates(compiled, &chart, values, request)?;
     let notes_path = format!("{}/templates/NOTES.txt", chart.name());
-    let notes = files.get(&notes_path).cloned().unwrap_or_default();
+    let notes = files.get(&*notes_path).cloned().unwrap_or_default();
     files.retain(|path, _| !path.strip_suffix(PLAIN_SUFFIX).unwrap_or(path).ends_with("NOTES.txt"));
-    let (documents, hooks) = sort_manifests(files, request.keep_objects)?;
+    let documents = match request.keep_objects {
+        true => read_objects(files)?,
+        false => compiled.known_files().read(files)?,
+    };
+    let (documents, hooks) = sort_documents(documents);
     Ok(RenderedChart { documents, hooks, crds: chart.crds(), notes })
 }
 
@@ -206,7 +213,7 @@ fn render_templates(
     chart: &Chart,
     values: Values,
     request: &ChartRequest<'_>,
-) -> Result<BTreeMap<String, String>, Error> {
+) -> Result<RenderedFiles, Error> {
     let shared = Shared {
         release: release_value(request.release),
         capabilities: native(CapabilitiesObject::new(request.capabilities)),
@@ -218,7 +225,7 @@ fn render_templates(
     let depth = |template: &Template<'_>| template.name.matches('/').count();
     templates.sort_by_cached_key(|template| Reverse((depth(template), template.name.clone())));
     let rendering = parse_templates(compiled, &templates)?.start(request.scope);
-    let mut files = BTreeMap::new();
+    let mut files = RenderedFiles::new();
     for template in templates.iter().filter(|template| !template.is_partial()) {
         if let Some(data) = as_dict(&template.data) {
             data.insert("Template", template_value(template));
@@ -227,7 +234,7 @@ fn render_templates(
             .render(&template.name, &template.data)
             .map_err(|error| exec_error(&template.name, &error))?;
         let text = if text.contains("<no value>") { text.replace("<no value>", "") } else { text };
-        files.insert(template.name.clone(), text);
+        files.insert(Arc::from(&*template.name), text);
     }
     Ok(files)
 }

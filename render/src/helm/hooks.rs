@@ -1,44 +1,10 @@
-//! Rendered files → documents in install order, hooks apart.
+//! Documents → documents in install order, hooks apart.
 //!
-//! Owns splitting, Helm's order of kinds, and the hook annotations. Start at [`sort_manifests`].
+//! Owns Helm's order of kinds, and what hook annotations mean. Start at [`sort_documents`].
 
-use std::collections::BTreeMap;
-
-use serde_json::Value as Json;
-
+use super::documents::{Document, split_manifests};
 use super::error::Error;
 use super::glob::file_match;
-use super::metadata::scalar_text;
-
-/// One rendered document.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Document {
-    /// The template it came from, such as `web/templates/deployment.yaml`.
-    pub path: String,
-    /// Its text.
-    pub text: String,
-    /// The same, decoded; null if the caller of the render does not want it, or there is none.
-    pub object: Json,
-    kind: String,
-}
-
-impl Document {
-    /// The `kind` field.
-    #[must_use]
-    pub fn kind(&self) -> &str {
-        &self.kind
-    }
-
-    fn forget(&mut self, keep_object: bool) {
-        if !keep_object {
-            self.object = Json::Null;
-        }
-    }
-
-    fn annotation(&self, name: &str) -> Option<String> {
-        scalar_text(self.object.pointer("/metadata/annotations")?.get(name)?)
-    }
-}
 
 /// A document that Helm applies at a certain moment instead of with the rest.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,75 +81,14 @@ pub const INSTALL_ORDER: &[&str] = &[
     "ValidatingWebhookConfiguration",
 ];
 
-/// Splits rendered files into documents, sorts them, and takes the hooks out.
-///
-/// # Errors
-/// [`Error::Manifest`] for a document that is no YAML.
-pub fn sort_manifests(
-    files: BTreeMap<String, String>,
-    keep_objects: bool,
-) -> Result<(Vec<Document>, Vec<Hook>), Error> {
-    let mut documents = Vec::new();
-    let mut hooks = Vec::new();
-    for (path, text) in files {
-        let base = path.rsplit('/').next().unwrap_or(&path);
-        if base.starts_with('_') || text.trim().is_empty() {
-            continue;
-        }
-        for text in split_manifests(&text) {
-            let object = decode(&path, text)?;
-            let kind = object["kind"].as_str().unwrap_or_default().to_owned();
-            let path = path.clone();
-            let mut document = Document { path, text: text.to_owned(), object, kind };
-            match document.annotation("helm.sh/hook") {
-                None => {
-                    document.forget(keep_objects);
-                    documents.push(document);
-                }
-                Some(events) => hooks.extend(hook(document, &events).map(|mut hook| {
-                    hook.document.forget(keep_objects);
-                    hook
-                })),
-            }
-        }
-    }
+/// Takes the hooks out of rendered documents, and sorts both.
+pub(super) fn sort_documents(all: Vec<Document>) -> (Vec<Document>, Vec<Hook>) {
+    let (hooks, mut documents): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|document| document.hook_events().is_some());
+    let mut hooks: Vec<Hook> = hooks.into_iter().filter_map(hook).collect();
     sort_by_kind(&mut documents, Document::kind);
     sort_by_kind(&mut hooks, |hook| hook.document.kind());
-    Ok((documents, hooks))
-}
-
-fn decode(path: &str, text: &str) -> Result<Json, Error> {
-    let wrong = |cause: String| Error::Manifest { path: path.to_owned(), cause };
-    let object =
-        goyaml::from_str(text).map_err(|e| wrong(format!("error converting YAML to JSON: {e}")))?;
-    let found = match &object {
-        Json::Object(_) | Json::Null => return Ok(object),
-        Json::Array(_) => "array",
-        Json::String(_) => "string",
-        Json::Bool(_) => "bool",
-        Json::Number(_) => "number",
-    };
-    Err(wrong(format!(
-        "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {found} into Go \
-         value of type util.SimpleHead"
-    )))
-}
-
-/// The documents of a text: separated by lines that start with `---`, empty ones left out.
-pub fn split_manifests(text: &str) -> impl Iterator<Item = &str> {
-    let mut documents = Vec::new();
-    let text = text.trim_start();
-    let mut start = 0;
-    let mut at = 0;
-    for line in text.split_inclusive('\n') {
-        if let Some(rest) = line.strip_prefix("---") {
-            documents.push(&text[start..at]);
-            start = at + line.len() - rest.trim_start_matches([' ', '\t']).len();
-        }
-        at += line.len();
-    }
-    documents.push(&text[start..]);
-    documents.into_iter().map(str::trim_start).filter(|document| !document.is_empty())
+    (documents, hooks)
 }
 
 /// The documents of `helm template`'s output that come from certain templates, in the order of
@@ -215,9 +120,9 @@ pub fn show_only(output: &str, patterns: &[String]) -> Result<String, Error> {
 }
 
 // `None`: a hook of an unknown kind is dropped, as in Helm.
-fn hook(document: Document, events: &str) -> Option<Hook> {
+fn hook(document: Document) -> Option<Hook> {
     let mut known = Vec::new();
-    for event in words(events) {
+    for event in words(document.hook_events()?) {
         // Helm 2's name for the same thing.
         let event = if event == "test-success" { "test".to_owned() } else { event };
         if !EVENTS.contains(&&*event) {
@@ -225,10 +130,8 @@ fn hook(document: Document, events: &str) -> Option<Hook> {
         }
         known.push(event);
     }
-    let weight = document.annotation("helm.sh/hook-weight");
-    let weight = weight.and_then(|text| text.parse().ok()).unwrap_or(0);
-    let policies = document.annotation("helm.sh/hook-delete-policy");
-    let delete_policies = policies.map(|text| words(&text)).unwrap_or_default();
+    let weight = document.hook_weight().and_then(|text| text.parse().ok()).unwrap_or(0);
+    let delete_policies = document.hook_delete_policy().map(words).unwrap_or_default();
     Some(Hook { document, events: known, weight, delete_policies })
 }
 
@@ -244,16 +147,4 @@ fn sort_by_kind<T>(items: &mut [T], kind: impl Fn(&T) -> &str) {
         (None, Some(_)) => std::cmp::Ordering::Greater,
         (None, None) => kind(a).cmp(kind(b)),
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn documents_are_split_where_helm_splits_them() {
-        let text = "\n---\na: 1\n--- \n\n---kind: X\nb: |\n  ---\n";
-        let documents: Vec<&str> = split_manifests(text).collect();
-        assert_eq!(documents, ["a: 1\n", "kind: X\nb: |\n  ---\n"]);
-    }
 }
