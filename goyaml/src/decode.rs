@@ -5,6 +5,7 @@
 //! Start at [`Decoder::decode`].
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use serde_json::{Map, Number, Value};
 
@@ -101,7 +102,7 @@ impl<'t, 'a> Decoder<'t, 'a> {
             }
             Content::Sequence(items) => {
                 self.enter(node.mark)?;
-                let values = self.decode_items(items, part)?;
+                let values = self.decode_items(tree.items(items), part)?;
                 self.depth -= 1;
                 Ok(Value::Array(values))
             }
@@ -177,12 +178,13 @@ impl<'t, 'a> Decoder<'t, 'a> {
     /// Later pairs win over earlier ones, whether they were merged or not.
     fn decode_pairs(
         &mut self,
-        pairs: &[(NodeId, NodeId)],
+        pairs: &Range<usize>,
         found: &mut Pairs,
         part: &Part,
     ) -> Result<(), Error> {
-        for &(key_id, value_id) in pairs {
-            if let Content::Scalar(scalar) = &self.tree.nodes[key_id].content
+        let tree = self.tree;
+        for (key_id, value_id) in tree.pairs(pairs) {
+            if let Content::Scalar(scalar) = &tree.nodes[key_id].content
                 && scalar.is_merge_key()
             {
                 self.merge(value_id, found, part)?;
@@ -192,7 +194,7 @@ impl<'t, 'a> Decoder<'t, 'a> {
             let wanted = part.below(&key.text);
             let value = self.decode_node(value_id, wanted)?;
             if self.strict && !found.seen.insert(key.go_syntax()) {
-                let mark = self.tree.nodes[value_id].mark;
+                let mark = tree.nodes[value_id].mark;
                 let message = format!("key {} already set in map", key.go_syntax());
                 self.duplicate.get_or_insert_with(|| Error::listed(mark, message));
                 continue;
@@ -208,9 +210,11 @@ impl<'t, 'a> Decoder<'t, 'a> {
         let tree = self.tree;
         match &tree.nodes[id].content {
             // Earlier entries of the list win, so they come last.
-            Content::Sequence(items) => {
-                items.iter().rev().try_for_each(|item| self.merge_mapping(*item, found, part))
-            }
+            Content::Sequence(items) => tree
+                .items(items)
+                .iter()
+                .rev()
+                .try_for_each(|item| self.merge_mapping(*item, found, part)),
             _ => self.merge_mapping(id, found, part),
         }
     }
@@ -286,15 +290,16 @@ impl<'t, 'a> Decoder<'t, 'a> {
             _ if depth > MAX_SHOWN_DEPTH => "...".to_owned(),
             Content::Scalar(scalar) => go_syntax_of_scalar(scalar, node.mark),
             Content::Sequence(items) => {
-                let items: Vec<_> = items.iter().map(|i| self.go_syntax(*i, depth + 1)).collect();
+                let items = self.tree.items(items).iter();
+                let items: Vec<_> = items.map(|item| self.go_syntax(*item, depth + 1)).collect();
                 format!("[]interface {{}}{{{}}}", items.join(", "))
             }
             Content::Mapping(pairs) => {
-                let one = |(key, value): &(NodeId, NodeId)| {
-                    let key = self.go_syntax(*key, depth + 1);
-                    format!("{key}:{}", self.go_syntax(*value, depth + 1))
+                let one = |(key, value): (NodeId, NodeId)| {
+                    let key = self.go_syntax(key, depth + 1);
+                    format!("{key}:{}", self.go_syntax(value, depth + 1))
                 };
-                let pairs: Vec<_> = pairs.iter().map(one).collect();
+                let pairs: Vec<_> = self.tree.pairs(pairs).map(one).collect();
                 format!("map[interface {{}}]interface {{}}{{{}}}", pairs.join(", "))
             }
             Content::Alias { .. } => "...".to_owned(),

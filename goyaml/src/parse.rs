@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::error::{Error, Mark};
 use crate::scan::{Kind, Scanner};
@@ -17,18 +18,23 @@ pub(crate) fn parse(text: &str, max_depth: usize) -> Result<Tree<'_>, Error> {
     let mut parser = Parser {
         scanner: Scanner::new(text, max_depth),
         nodes: Vec::new(),
+        children: Vec::new(),
+        open: Vec::new(),
         anchors: BTreeMap::new(),
         prefixes: vec![("!", "!".to_owned()), ("!!", "tag:yaml.org,2002:".to_owned())],
         depth: 0,
         max_depth,
     };
     let root = parser.parse_document()?;
-    Ok(Tree { nodes: parser.nodes, root })
+    Ok(Tree { nodes: parser.nodes, children: parser.children, root })
 }
 
 struct Parser<'a> {
     scanner: Scanner<'a>,
     nodes: Vec<Node<'a>>,
+    children: Vec<NodeId>,
+    /// The children so far of all collections that are open; the innermost one's are last.
+    open: Vec<NodeId>,
     anchors: BTreeMap<&'a str, NodeId>,
     prefixes: Vec<(&'a str, String)>,
     depth: usize,
@@ -107,6 +113,18 @@ impl<'a> Parser<'a> {
         self.nodes.len() - 1
     }
 
+    /// A collection whose children are those in `open` from `first` on.
+    fn push_collection(
+        &mut self,
+        mark: Mark,
+        first: usize,
+        content: fn(Range<usize>) -> Content<'a>,
+    ) -> NodeId {
+        let start = self.children.len();
+        self.children.extend(self.open.drain(first..));
+        self.push(mark, content(start..self.children.len()))
+    }
+
     /// A node that is not written at all.
     fn push_empty(&mut self, mark: Mark) -> NodeId {
         self.push_scalar(mark, Cow::Borrowed(""), String::new(), true)
@@ -131,11 +149,15 @@ impl<'a> Parser<'a> {
                 None => Err(Error::node(start, format!("unknown anchor '{name}' referenced"))),
             };
         }
-        self.depth += 1;
-        if self.depth > self.max_depth {
+        if self.depth >= self.max_depth {
             let message = format!("exceeded max depth of {}", self.max_depth);
             return Err(Error::parser(start, start, message));
         }
+        // The usual node, without the detour.
+        if let Kind::Scalar { .. } = self.scanner.peek()?.kind {
+            return self.parse_scalar(start, String::new());
+        }
+        self.depth += 1;
         let Properties { anchor, tag } = self.parse_properties(start)?;
         // An alias inside the node may name it already, so its place is kept free.
         let reserved = anchor.map(|name| {
@@ -203,13 +225,7 @@ impl<'a> Parser<'a> {
         let mark = token.mark;
         match token.kind {
             Kind::BlockEntry if place == Place::BlockEntry => self.parse_bare_sequence(start),
-            Kind::Scalar { .. } => {
-                let Kind::Scalar { value, is_plain } = self.scanner.take()?.kind else {
-                    unreachable!("the token was a scalar when peeked at")
-                };
-                let is_implicit = tag == "!" || (tag.is_empty() && is_plain);
-                Ok(self.push_scalar(start, value, tag, is_implicit))
-            }
+            Kind::Scalar { .. } => self.parse_scalar(start, tag),
             Kind::FlowSequenceStart => self.parse_flow_sequence(start),
             Kind::FlowMappingStart => self.parse_flow_mapping(start),
             Kind::BlockSequenceStart if place != Place::Flow => self.parse_block_sequence(start),
@@ -222,18 +238,27 @@ impl<'a> Parser<'a> {
         }
     }
 
+    fn parse_scalar(&mut self, start: Mark, tag: String) -> Result<NodeId, Error> {
+        let Kind::Scalar { value, is_plain } = self.scanner.take()?.kind else {
+            unreachable!("the token was a scalar when peeked at")
+        };
+        let is_implicit = tag == "!" || (tag.is_empty() && is_plain);
+        Ok(self.push_scalar(start, value, tag, is_implicit))
+    }
+
     fn parse_block_sequence(&mut self, start: Mark) -> Result<NodeId, Error> {
         let opened = self.scanner.take()?.mark;
-        let mut items = Vec::new();
+        let first = self.open.len();
         loop {
             let token = self.scanner.take()?;
             match token.kind {
                 Kind::BlockEntry => {
                     let is_empty =
                         matches!(self.scanner.peek()?.kind, Kind::BlockEntry | Kind::BlockEnd);
-                    items.push(self.parse_entry(is_empty, token.mark, Place::Block)?);
+                    let item = self.parse_entry(is_empty, token.mark, Place::Block)?;
+                    self.open.push(item);
                 }
-                Kind::BlockEnd => return Ok(self.push(start, Content::Sequence(items))),
+                Kind::BlockEnd => return Ok(self.push_collection(start, first, Content::Sequence)),
                 _ => {
                     let message = "did not find expected '-' indicator";
                     return Err(Error::parser(token.mark, opened, message));
@@ -248,21 +273,22 @@ impl<'a> Parser<'a> {
 
     /// A sequence in a block mapping whose `-` stand in the column of the keys.
     fn parse_bare_sequence(&mut self, start: Mark) -> Result<NodeId, Error> {
-        let mut items = Vec::new();
+        let first = self.open.len();
         while self.scanner.peek()?.kind == Kind::BlockEntry {
             let mark = self.scanner.take()?.mark;
             let is_empty = matches!(
                 self.scanner.peek()?.kind,
                 Kind::BlockEntry | Kind::Key | Kind::Value | Kind::BlockEnd
             );
-            items.push(self.parse_entry(is_empty, mark, Place::Block)?);
+            let item = self.parse_entry(is_empty, mark, Place::Block)?;
+            self.open.push(item);
         }
-        Ok(self.push(start, Content::Sequence(items)))
+        Ok(self.push_collection(start, first, Content::Sequence))
     }
 
     fn parse_block_mapping(&mut self, start: Mark) -> Result<NodeId, Error> {
         let opened = self.scanner.take()?.mark;
-        let mut pairs = Vec::new();
+        let first = self.open.len();
         loop {
             let token = self.scanner.take()?;
             match token.kind {
@@ -270,9 +296,9 @@ impl<'a> Parser<'a> {
                     let is_empty = self.at_mapping_boundary()?;
                     let key = self.parse_entry(is_empty, token.mark, Place::BlockEntry)?;
                     let value = self.parse_block_value()?;
-                    pairs.push((key, value));
+                    self.open.extend([key, value]);
                 }
-                Kind::BlockEnd => return Ok(self.push(start, Content::Mapping(pairs))),
+                Kind::BlockEnd => return Ok(self.push_collection(start, first, Content::Mapping)),
                 _ => {
                     return Err(Error::parser(token.mark, opened, "did not find expected key"));
                 }
@@ -297,18 +323,24 @@ impl<'a> Parser<'a> {
 
     fn parse_flow_sequence(&mut self, start: Mark) -> Result<NodeId, Error> {
         let opened = self.scanner.take()?.mark;
-        let mut items = Vec::new();
+        let first = self.open.len();
         loop {
-            if !items.is_empty() && self.scanner.peek()?.kind != Kind::FlowSequenceEnd {
+            if self.open.len() > first && self.scanner.peek()?.kind != Kind::FlowSequenceEnd {
                 self.expect_comma(opened, "did not find expected ',' or ']'")?;
             }
             match self.scanner.peek()?.kind {
                 Kind::FlowSequenceEnd => {
                     self.scanner.take()?;
-                    return Ok(self.push(start, Content::Sequence(items)));
+                    return Ok(self.push_collection(start, first, Content::Sequence));
                 }
-                Kind::Key => items.push(self.parse_flow_pair()?),
-                _ => items.push(self.parse_node(Place::Flow)?),
+                Kind::Key => {
+                    let pair = self.parse_flow_pair()?;
+                    self.open.push(pair);
+                }
+                _ => {
+                    let item = self.parse_node(Place::Flow)?;
+                    self.open.push(item);
+                }
             }
         }
     }
@@ -340,20 +372,22 @@ impl<'a> Parser<'a> {
         }
         let mark = self.scanner.peek()?.mark;
         let value = self.parse_entry(value_is_empty, mark, Place::Flow)?;
-        Ok(self.push(start, Content::Mapping(vec![(key, value)])))
+        let first = self.open.len();
+        self.open.extend([key, value]);
+        Ok(self.push_collection(start, first, Content::Mapping))
     }
 
     fn parse_flow_mapping(&mut self, start: Mark) -> Result<NodeId, Error> {
         let opened = self.scanner.take()?.mark;
-        let mut pairs = Vec::new();
+        let first = self.open.len();
         loop {
-            if !pairs.is_empty() && self.scanner.peek()?.kind != Kind::FlowMappingEnd {
+            if self.open.len() > first && self.scanner.peek()?.kind != Kind::FlowMappingEnd {
                 self.expect_comma(opened, "did not find expected ',' or '}'")?;
             }
             match self.scanner.peek()?.kind {
                 Kind::FlowMappingEnd => {
                     self.scanner.take()?;
-                    return Ok(self.push(start, Content::Mapping(pairs)));
+                    return Ok(self.push_collection(start, first, Content::Mapping));
                 }
                 Kind::Key => {
                     self.scanner.take()?;
@@ -361,13 +395,13 @@ impl<'a> Parser<'a> {
                     let mark = self.scanner.peek()?.mark;
                     let key = self.parse_entry(is_empty, mark, Place::Flow)?;
                     let value = self.parse_flow_value()?;
-                    pairs.push((key, value));
+                    self.open.extend([key, value]);
                 }
                 _ => {
                     let key = self.parse_node(Place::Flow)?;
                     let mark = self.scanner.peek()?.mark;
                     let value = self.push_empty(mark);
-                    pairs.push((key, value));
+                    self.open.extend([key, value]);
                 }
             }
         }

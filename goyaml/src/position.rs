@@ -53,11 +53,11 @@ impl<'a> Positions<'a> {
         }
         match &self.tree.nodes[self.tree.resolve_alias(id)].content {
             Content::Sequence(items) => {
-                let item = *items.get(step.parse::<usize>().ok()?)?;
+                let item = *self.tree.items(items).get(step.parse::<usize>().ok()?)?;
                 Some((self.tree.nodes[item].mark, item))
             }
             // The last one wins, a merged one included.
-            Content::Mapping(pairs) => pairs.iter().rev().find_map(|&(key, value)| {
+            Content::Mapping(pairs) => self.tree.pairs(pairs).rev().find_map(|(key, value)| {
                 match &self.tree.nodes[self.tree.resolve_alias(key)].content {
                     Content::Scalar(scalar) if scalar.is_merge_key() => {
                         self.find_merged(value, step, depth)
@@ -74,9 +74,11 @@ impl<'a> Positions<'a> {
 
     fn find_merged(&self, id: NodeId, step: &str, depth: usize) -> Option<(Mark, NodeId)> {
         match &self.tree.nodes[self.tree.resolve_alias(id)].content {
-            Content::Sequence(items) => {
-                items.iter().find_map(|item| self.find_child(*item, step, depth + 1))
-            }
+            Content::Sequence(items) => self
+                .tree
+                .items(items)
+                .iter()
+                .find_map(|item| self.find_child(*item, step, depth + 1)),
             _ => self.find_child(id, step, depth + 1),
         }
     }

@@ -3,6 +3,7 @@
 //! Owns the node types. Does not know what a plain scalar means. Start at [`Tree`].
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::error::Mark;
 
@@ -12,6 +13,8 @@ pub(crate) type NodeId = usize;
 #[derive(Debug, Default)]
 pub(crate) struct Tree<'a> {
     pub(crate) nodes: Vec<Node<'a>>,
+    /// The nodes below each collection, one collection after the other.
+    pub(crate) children: Vec<NodeId>,
     pub(crate) root: Option<NodeId>,
 }
 
@@ -24,9 +27,13 @@ pub(crate) struct Node<'a> {
 #[derive(Debug)]
 pub(crate) enum Content<'a> {
     Scalar(Scalar<'a>),
-    Sequence(Vec<NodeId>),
-    Mapping(Vec<(NodeId, NodeId)>),
-    Alias { name: &'a str, target: NodeId },
+    Sequence(Range<usize>),
+    /// Keys and values in turn.
+    Mapping(Range<usize>),
+    Alias {
+        name: &'a str,
+        target: NodeId,
+    },
 }
 
 #[derive(Debug)]
@@ -39,6 +46,17 @@ pub(crate) struct Scalar<'a> {
 }
 
 impl<'a> Tree<'a> {
+    pub(crate) fn items(&self, place: &Range<usize>) -> &[NodeId] {
+        &self.children[place.clone()]
+    }
+
+    pub(crate) fn pairs(
+        &self,
+        place: &Range<usize>,
+    ) -> impl DoubleEndedIterator<Item = (NodeId, NodeId)> {
+        self.items(place).chunks_exact(2).map(|pair| (pair[0], pair[1]))
+    }
+
     /// The node itself, or what it is an alias of.
     pub(crate) fn resolve_alias(&self, mut id: NodeId) -> NodeId {
         // An alias names an earlier anchor, and an anchor never stands on an alias.

@@ -59,11 +59,19 @@ impl<'a> Cursor<'a> {
     }
 
     pub(crate) fn is_break_or_end(&self, ahead: usize) -> bool {
-        self.peek(ahead) == 0 || self.is_break(ahead)
+        match self.peek(ahead) {
+            0 | b'\n' | b'\r' => true,
+            0xC2 | 0xE2 => self.is_break(ahead),
+            _ => false,
+        }
     }
 
     pub(crate) fn is_blank_break_or_end(&self, ahead: usize) -> bool {
-        self.is_blank(ahead) || self.is_break_or_end(ahead)
+        match self.peek(ahead) {
+            0 | b'\n' | b'\r' | b' ' | b'\t' => true,
+            0xC2 | 0xE2 => self.is_break(ahead),
+            _ => false,
+        }
     }
 
     /// Letters, digits, `_` and `-`: what anchors and tag handles are made of.

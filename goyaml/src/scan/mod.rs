@@ -111,7 +111,12 @@ impl<'a> Scanner<'a> {
     /// Reads on until the first token is certain, that is: no `:` can still put a key before it.
     #[inline]
     fn fill(&mut self) -> Result<(), Error> {
-        if self.head_is_certain { Ok(()) } else { self.fill_up() }
+        // In block style only what was read last can still become a key.
+        let is_settled = self.in_block() && !self.simple_keys[0].possible;
+        if self.head_is_certain || is_settled && !self.queue.is_empty() {
+            return Ok(());
+        }
+        self.fill_up()
     }
 
     #[inline(never)]
@@ -187,6 +192,19 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
+    /// The usual way of a key in block style, whose `:` stands right behind it: it is pushed at
+    /// once, not put in front later as [`Scanner::fetch_value`] does.
+    fn take_simple_key(&mut self, start: Mark) -> Result<bool, Error> {
+        let key = self.simple_keys[0];
+        if !key.possible || key.mark != start || !self.is_still_key(0)? {
+            return Ok(false);
+        }
+        self.simple_keys[0].possible = false;
+        self.open_block(i64::from(start.column), None, Kind::BlockMappingStart, start)?;
+        self.push(Kind::Key, start);
+        Ok(true)
+    }
+
     fn drop_simple_key(&mut self) -> Result<(), Error> {
         let level = self.level();
         let key = &mut self.simple_keys[level];
@@ -249,16 +267,16 @@ impl<'a> Scanner<'a> {
                 return self.fetch_document_indicator(first);
             }
         }
-        let stands_alone = self.cursor.is_blank_break_or_end(1);
+        let stands_alone = || self.cursor.is_blank_break_or_end(1);
         match first {
             b'[' => self.fetch_flow_start(Kind::FlowSequenceStart),
             b'{' => self.fetch_flow_start(Kind::FlowMappingStart),
             b']' => self.fetch_flow_end(Kind::FlowSequenceEnd),
             b'}' => self.fetch_flow_end(Kind::FlowMappingEnd),
             b',' => self.fetch_flow_entry(),
-            b'-' if stands_alone => self.fetch_block_entry(),
-            b'?' if !self.in_block() || stands_alone => self.fetch_key(),
-            b':' if !self.in_block() || stands_alone => self.fetch_value(),
+            b'-' if stands_alone() => self.fetch_block_entry(),
+            b'?' if !self.in_block() || stands_alone() => self.fetch_key(),
+            b':' if !self.in_block() || stands_alone() => self.fetch_value(),
             b'*' | b'&' => self.fetch_anchor(first == b'*'),
             b'!' => self.fetch_tag(),
             b'|' | b'>' if self.in_block() => self.fetch_block_scalar(first == b'|'),

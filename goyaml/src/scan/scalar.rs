@@ -66,7 +66,23 @@ impl<'a> Scanner<'a> {
         self.simple_key_allowed = false;
         let start = self.cursor.mark();
         let value = self.scan_plain(start)?;
-        self.push(Kind::Scalar { value, is_plain: true }, start);
+        self.push_scalar(value, true, start)
+    }
+
+    /// Pushes a scalar of one line, and with it what its `:` will make of it if that follows.
+    fn push_scalar(
+        &mut self,
+        value: Cow<'a, str>,
+        is_plain: bool,
+        start: Mark,
+    ) -> Result<(), Error> {
+        let is_key = self.cursor.peek(0) == b':' && self.cursor.is_blank_break_or_end(1);
+        if is_key && self.in_block() && self.take_simple_key(start)? {
+            self.push(Kind::Scalar { value, is_plain }, start);
+            self.push_indicator(Kind::Value, false);
+            return Ok(());
+        }
+        self.push(Kind::Scalar { value, is_plain }, start);
         Ok(())
     }
 
@@ -183,8 +199,7 @@ impl<'a> Scanner<'a> {
         let start = self.cursor.mark();
         self.cursor.skip_ascii(1);
         let value = self.scan_quoted(single, start)?;
-        self.push(Kind::Scalar { value, is_plain: false }, start);
-        Ok(())
+        self.push_scalar(value, false, start)
     }
 
     fn scan_quoted(&mut self, single: bool, start: Mark) -> Result<Cow<'a, str>, Error> {

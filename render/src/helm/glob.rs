@@ -5,8 +5,7 @@
 /// Go's `filepath.Match`: `*` and `?` stop at slashes, `[a-z]`, `[^a-z]`, `\` escapes.
 /// `None` if the pattern is malformed.
 pub(crate) fn file_match(pattern: &str, name: &str) -> Option<bool> {
-    let glob = Glob::new(pattern, Dialect::File)?;
-    Some(glob.matches(name))
+    Some(Glob::file(pattern)?.matches(name))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,6 +38,11 @@ enum Part {
 const MAX_NESTING: usize = 8;
 
 impl Glob {
+    /// The patterns of `filepath.Match`.
+    pub(crate) fn file(pattern: &str) -> Option<Self> {
+        Self::new(pattern, Dialect::File)
+    }
+
     /// The globs of `.Files.Glob`: also `**` across slashes, `{a,b}`, and `[!a-z]`.
     pub(crate) fn wide(pattern: &str) -> Option<Self> {
         Self::new(pattern, Dialect::Wide)
@@ -52,8 +56,22 @@ impl Glob {
     }
 
     pub(crate) fn matches(&self, name: &str) -> bool {
+        if !self.may_match(name) {
+            return false;
+        }
         let name: Vec<char> = name.chars().collect();
         ends(&self.0, &name, &[0]).contains(&name.len())
+    }
+
+    /// Whether the characters before the first wildcard, and those after the last, are there: most
+    /// names fail here.
+    fn may_match(&self, name: &str) -> bool {
+        let is_same = |(part, c): (&Part, char)| match part {
+            Part::Char(wanted) => Some(*wanted == c),
+            _ => None,
+        };
+        let start = self.0.iter().zip(name.chars()).map_while(is_same).all(|same| same);
+        start && self.0.iter().rev().zip(name.chars().rev()).map_while(is_same).all(|same| same)
     }
 }
 

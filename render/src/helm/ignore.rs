@@ -4,7 +4,7 @@
 //! slash matches base names only. Start at [`IgnoreRules::ignores`].
 
 use super::error::Error;
-use crate::helm::glob::file_match;
+use super::glob::Glob;
 
 /// The rules of one `.helmignore`, and Helm's own: dot files below `templates/` are ignored.
 #[derive(Clone, Debug)]
@@ -12,7 +12,8 @@ pub struct IgnoreRules(Vec<Rule>);
 
 #[derive(Clone, Debug)]
 struct Rule {
-    pattern: String,
+    /// `None` matches nothing.
+    pattern: Option<Glob>,
     negated: bool,
     only_folders: bool,
     whole_path: bool,
@@ -57,7 +58,8 @@ impl IgnoreRules {
 impl Rule {
     fn matches(&self, path: &str) -> bool {
         let base = path.rsplit('/').next().unwrap_or(path);
-        file_match(&self.pattern, if self.whole_path { path } else { base }).unwrap_or(false)
+        let name = if self.whole_path { path } else { base };
+        self.pattern.as_ref().is_some_and(|pattern| pattern.matches(name))
     }
 }
 
@@ -69,14 +71,14 @@ fn parse_rule(line: &str) -> Result<Option<Rule>, Error> {
     if text.contains("**") {
         return Err(Error::Ignore("double-star (**) syntax is not supported".to_owned()));
     }
-    if file_match(text, "abc").is_none() {
+    if Glob::file(text).is_none() {
         return Err(Error::Ignore(format!("syntax error in pattern {text:?}")));
     }
     let (negated, text) = text.strip_prefix('!').map_or((false, text), |rest| (true, rest));
     let (only_folders, text) = text.strip_suffix('/').map_or((false, text), |rest| (true, rest));
     let (rooted, pattern) = text.strip_prefix('/').map_or((false, text), |rest| (true, rest));
     let whole_path = rooted || pattern.contains('/');
-    Ok(Some(Rule { pattern: pattern.to_owned(), negated, only_folders, whole_path }))
+    Ok(Some(Rule { pattern: Glob::file(pattern), negated, only_folders, whole_path }))
 }
 
 #[cfg(test)]
