@@ -327,6 +327,8 @@ fn connect_deployments(ctx: &Arc<Context>) {
 
 fn wake_owners(ctx: &Context, deployment: &BundleDeployment, gone: bool) {
     if let Some(bundle) = bundle_of(&deployment.metadata) {
+        let home = deployment.metadata.namespace.as_deref().unwrap_or_default();
+        ctx.memory.note_report(&bundle, home);
         let delay = if gone { Duration::ZERO } else { REPORT_DELAY };
         ctx.queues.bundles.add_after(bundle, delay);
     }

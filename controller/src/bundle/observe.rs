@@ -21,7 +21,7 @@ use runtime::ObjectKey;
 
 use super::plan::policy::{PolicyError, PolicyUnion};
 use crate::fleet::BrokenGroup;
-use crate::stores::{BY_BUNDLE, KnownBundle, Stores};
+use crate::stores::{BY_BUNDLE, KnownBundle, Stores, bundle_of};
 
 /// A Bundle that cannot be planned.
 #[derive(Debug, thiserror::Error)]
@@ -126,6 +126,17 @@ pub fn deployments_of(stores: &Stores, key: &ObjectKey) -> BTreeMap<String, Arc<
         .filter(|held| held.name_any() == key.name && held.metadata.deletion_timestamp.is_none())
         .map(|held| (held.namespace().unwrap_or_default(), held))
         .collect()
+}
+
+/// The BundleDeployment of a Bundle in one namespace.
+pub fn deployment_in(
+    stores: &Stores,
+    key: &ObjectKey,
+    home: &str,
+) -> Option<Arc<BundleDeployment>> {
+    let held = stores.deployments.get(&ObjectKey::new(home, &key.name))?;
+    let is_ours = bundle_of(&held.metadata).as_ref() == Some(key);
+    (is_ours && held.metadata.deletion_timestamp.is_none()).then_some(held)
 }
 
 /// The Bundle's own namespace, and those its namespace was mapped to.
