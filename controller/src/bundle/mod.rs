@@ -120,8 +120,7 @@ async fn roll_out(
     let plan = plan_rollout(&strategy, &targets, ctx.now()).map_err(|error| user(chain(&error)))?;
     let writes =
         plan::deployments::plan_deployments(&world.bundle, &targets, &plan, &world.deployments);
-    let is_changed = !writes.is_empty();
-    apply_rollout(ctx, known, &targets, writes).await?;
+    let written_count = apply_rollout(ctx, known, &targets, writes).await?;
     apply::delete_orphans(ctx, &world, &targets).await?;
     let after = observe::deployments_of(&ctx.stores, &key);
     let sends_along = downstream::publish_downstream(ctx, known, &after).await?;
@@ -135,7 +134,7 @@ async fn roll_out(
     }
     let look_again = sends_along.then(|| ctx.now() + SOURCE_INTERVAL);
     let next_wake = plan.next_wake.or(look_again);
-    if is_changed && ctx.memory.leave_status(&key) {
+    if written_count > 0 && ctx.memory.leave_status(&key) {
         // Its own writes wake it, and until then the first agents may have answered.
         let soon = ctx.now() + STATUS_DELAY;
         return Ok((None, Some(next_wake.map_or(soon, |at| at.min(soon)))));
