@@ -127,6 +127,20 @@ impl World {
         lines
     }
 
+    /// Waits until the metrics say it: the controller's copies are a moment behind what we read.
+    pub(crate) async fn until_told(&self, wanted: impl Fn(&str) -> bool) {
+        let mut told = String::new();
+        for _ in 0..200 {
+            told = self.scrape(false, "/metrics").await;
+            assert!(told.starts_with("HTTP/1.1 200"), "{told}");
+            if wanted(&told) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("never told; last: {told}");
+    }
+
     /// Number of passes so far, by queue.
     pub(crate) async fn passes(&self) -> BTreeMap<String, u64> {
         let told = self.scrape(false, "/metrics").await;
