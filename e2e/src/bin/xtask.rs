@@ -45,8 +45,8 @@ enum Task {
         /// Processes of each program per case; their median counts.
         #[arg(long, default_value_t = 3)]
         rounds: usize,
-        /// The Cargo profile that fleet is built with; `dist` is what is published.
-        #[arg(long, default_value = "dist")]
+        /// The Cargo profile that fleet is built with; `release` is what is published.
+        #[arg(long, default_value = "release")]
         profile: String,
     },
     /// The figures of the embedded API server, beside those of etcd and kube-apiserver.
