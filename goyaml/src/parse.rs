@@ -17,7 +17,8 @@ pub(crate) fn parse(text: &str, max_depth: usize) -> Result<Tree<'_>, Error> {
     check_characters(text)?;
     let mut parser = Parser {
         scanner: Scanner::new(text, max_depth),
-        nodes: Vec::new(),
+        // A manifest has a node for about every sixteen bytes.
+        nodes: Vec::with_capacity((text.len() / 16).min(1 << 16)),
         children: Vec::new(),
         open: Vec::new(),
         anchors: BTreeMap::new(),
