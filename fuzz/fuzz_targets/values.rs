@@ -79,7 +79,7 @@ fuzz_target!(|text: &str| {
     let scope = Scope { host: Arc::new(FixedHost::default()), budget: Arc::new(Budget::new(limits)) };
     let capabilities = Capabilities::default();
     let request =
-        ChartRequest { values: &user, release: &release, capabilities: &capabilities, check_schema: true, scope: &scope };
+        ChartRequest { values: &user, release: &release, capabilities: &capabilities, check_schema: true, keep_objects: true, scope: &scope };
     let render = || render_chart(&chart, &request).map(|rendered| rendered.manifest(true)).map_err(|e| e.to_string());
     assert_eq!(render(), render());
 });

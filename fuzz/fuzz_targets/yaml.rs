@@ -6,8 +6,9 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|text: &str| {
     let _ = goyaml::documents(text);
     let Ok(value) = goyaml::from_str(text) else { return };
-    // Minus zero is written as zero, as in Go.
-    if value.to_string().contains("-0.0") {
+    // What Go does not write as it was: minus zero, a next-line character, a key that says `<<`.
+    let text = value.to_string();
+    if ["-0.0", "\u{85}", "\"<<\":"].iter().any(|lost| text.contains(lost)) {
         return;
     }
     let written = goyaml::to_string(&value);

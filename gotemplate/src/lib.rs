@@ -29,6 +29,7 @@ pub mod print;
 pub mod printf;
 mod programs;
 mod scope;
+mod undo;
 pub mod value;
 
 pub use minijinja::Value;

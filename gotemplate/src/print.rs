@@ -113,7 +113,7 @@ struct Digits {
 // The shortest digits, or `count` significant ones.
 fn digits(number: f64, count: Option<usize>) -> Digits {
     let text = match count {
-        Some(count) => format!("{:.*e}", count.max(1) - 1, number.abs()),
+        Some(count) => exponent_digits(number.abs(), count.max(1) - 1),
         None => format!("{:e}", number.abs()),
     };
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
@@ -130,10 +130,29 @@ pub(crate) fn special(number: f64) -> Option<&'static str> {
     }
 }
 
+/// Decimals that the longest float has; only zeros come after them.
+const EXACT_DIGITS: usize = 1_100;
+
+/// `number` with that many decimals. Rust's own formatting panics for more than 65,535.
+pub(crate) fn format_fixed(number: f64, precision: usize) -> String {
+    let exact = precision.min(EXACT_DIGITS);
+    let mut text = format!("{number:.exact$}");
+    text.extend(std::iter::repeat_n('0', precision - exact));
+    text
+}
+
+/// The same in Rust's notation with an exponent, `1.50e7`.
+fn exponent_digits(number: f64, precision: usize) -> String {
+    let exact = precision.min(EXACT_DIGITS);
+    let text = format!("{number:.exact$e}");
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    format!("{mantissa}{}e{exponent}", "0".repeat(precision - exact))
+}
+
 // %e with the given digits after the point; `None` is the shortest.
 pub(crate) fn format_exponent(number: f64, precision: Option<usize>, upper: bool) -> String {
     let text = match precision {
-        Some(precision) => format!("{number:.precision$e}"),
+        Some(precision) => exponent_digits(number, precision),
         None => format!("{number:e}"),
     };
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));

@@ -267,4 +267,27 @@ mod tests {
         check("%[2]d %[1]d", &[int(1), int(2)], "2 1");
         check("%*d|%.*f", &[int(5), int(42), int(2), 1.23456.into()], "   42|1.23");
     }
+
+    #[test]
+    fn widths_and_precisions_beyond_rusts_own_are_gos() {
+        use sha2::Digest as _;
+        // What Go 1.26 prints: its length and the start of its SHA-256.
+        for (format, arg, length, digest) in [
+            ("%080000d", int(3), 80_000, "6a6cd56ae360f099"),
+            ("%+070000.2f", (-1.1e-5).into(), 70_000, "770362b3d9d93476"),
+            ("%.70000f", (-1.1e-5).into(), 70_003, "7210e1b1cdd30f3d"),
+            ("%.70000e", (-1.1e-5).into(), 70_007, "df216e27bd8f9fa4"),
+            ("%.70000g", (-1.1e-5).into(), 70, "3010e043a7468654"),
+            ("%70000s", "x".into(), 70_000, "e61afe7726bc5c46"),
+            ("%-70000d", int(3), 70_000, "8559d96d26ea8d8b"),
+            ("%#.70000x", int(3), 70_002, "a69fed3dc97ea5dc"),
+            ("%.70000d", int(3), 70_000, "0ce2c715cfb16a3c"),
+            ("%070000x", int(3), 70_000, "0ce2c715cfb16a3c"),
+        ] {
+            let printed = sprintf(format, &[arg]);
+            let hex: String =
+                sha2::Sha256::digest(&printed).iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!((printed.len(), &hex[..16]), (length, digest), "{format}");
+        }
+    }
 }

@@ -96,6 +96,13 @@ impl Dict {
     }
 }
 
+impl Drop for Dict {
+    fn drop(&mut self) {
+        let entries = self.entries.get_mut().unwrap_or_else(PoisonError::into_inner);
+        crate::undo::drop_entries(std::mem::take(entries));
+    }
+}
+
 // Entries are left out: a map may contain itself.
 impl fmt::Debug for Dict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -483,7 +490,7 @@ pub fn from_json_floats(json: &Json) -> Value {
 }
 
 /// How deep data may be nested before it is refused: only a map that contains itself gets there.
-const MAX_DATA_DEPTH: usize = 1_000;
+pub(crate) const MAX_DATA_DEPTH: usize = 250;
 
 /// A value as JSON; bytes become base64. Floats stay floats: `goyaml` writes whole ones without a
 /// point, as Go does.

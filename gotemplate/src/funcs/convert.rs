@@ -6,7 +6,7 @@ use minijinja::Value;
 
 use crate::error::FuncError;
 use crate::print;
-use crate::value::{self, Kind, is_nil, kind_of, type_name};
+use crate::value::{self, Kind, MAX_DATA_DEPTH, is_nil, kind_of, type_name};
 
 /// Any value as text, the way sprig's `toString` does; nil gives `<nil>`.
 pub(crate) fn text_of(value: &Value) -> String {
@@ -150,10 +150,8 @@ pub(crate) fn deep_equal(a: &Value, b: &Value) -> bool {
     deep_equal_at(a, b, 0)
 }
 
-const MAX_DEPTH: usize = 1_000;
-
 fn deep_equal_at(a: &Value, b: &Value, depth: usize) -> bool {
-    if depth > MAX_DEPTH || kind_of(a) != kind_of(b) {
+    if depth > MAX_DATA_DEPTH || kind_of(a) != kind_of(b) {
         return false;
     }
     if let (Some(x), Some(y)) = (value::as_list(a), value::as_list(b)) {

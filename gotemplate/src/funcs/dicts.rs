@@ -9,7 +9,9 @@ use minijinja::Value;
 use super::convert::{is_empty, text_list, text_of};
 use super::{Args, FuncResult, Param, Registry};
 use crate::error::FuncError;
-use crate::value::{self, Dict, Entries, as_dict, as_list, dict, is_nil, list, nil, type_name};
+use crate::value::{
+    self, Dict, Entries, MAX_DATA_DEPTH, as_dict, as_list, dict, is_nil, list, nil, type_name,
+};
 
 pub(crate) fn register(r: &mut Registry) {
     use Param::{Any, ManyAny, ManyDict, ManyStr, Str};
@@ -104,12 +106,10 @@ fn merge_all(a: Args<'_>, overwrite: bool) -> FuncResult {
     Ok(a.get(0).clone())
 }
 
-const MAX_DEPTH: usize = 1_000;
-
 /// Fills what is missing or empty in `target`; with `overwrite` the source wins, maps are merged in both cases.
 fn merge(target: &Dict, source: &Dict, overwrite: bool, depth: usize) -> Result<(), FuncError> {
-    if depth > MAX_DEPTH {
-        return Err("maps are nested deeper than 1000 (bound: depth)".into());
+    if depth > MAX_DATA_DEPTH {
+        return Err("maps are nested deeper than 250 (bound: depth)".into());
     }
     // A snapshot: source and target may be the same map.
     for (key, from) in source.snapshot() {
@@ -136,8 +136,8 @@ fn merge(target: &Dict, source: &Dict, overwrite: bool, depth: usize) -> Result<
 }
 
 fn copy(value: &Value, depth: usize) -> FuncResult {
-    if depth > MAX_DEPTH {
-        return Err("values are nested deeper than 1000 (bound: depth)".into());
+    if depth > MAX_DATA_DEPTH {
+        return Err("values are nested deeper than 250 (bound: depth)".into());
     }
     if let Some(items) = as_list(value) {
         let copies: Result<_, _> = items.iter().map(|item| copy(item, depth + 1)).collect();

@@ -8,7 +8,7 @@ use minijinja::Value;
 use super::convert::{deep_equal, go_kind, int64_of, is_empty, items, wrong_list};
 use super::{Args, Cx, FuncResult, Param, Registry};
 use crate::error::FuncError;
-use crate::value::{self, int, is_nil, list, nil};
+use crate::value::{self, MAX_DATA_DEPTH, int, is_nil, list, nil};
 
 pub(crate) fn register(r: &mut Registry) {
     register_parts(r);
@@ -29,7 +29,7 @@ pub(crate) fn register(r: &mut Registry) {
 
 fn register_parts(r: &mut Registry) {
     use Param::{Any, ManyAny};
-    r.add("list", &[ManyAny], |_, a| Ok(list(a.all().to_vec())));
+    r.add("list", &[ManyAny], |_, a| shallow(a.all().to_vec()));
     r.alias("tuple", "list");
     r.add("first", &[Any], |_, a| {
         Ok(items(a.get(0), "find first on")?.first().cloned().unwrap_or_else(nil))
@@ -57,12 +57,12 @@ fn register_changes(r: &mut Registry) {
     r.add("append", &[Any, Any], |cx, a| {
         let all = items(a.get(0), "push on")?;
         grow(cx, all.len() + 1)?;
-        Ok(list(all.iter().chain([a.get(1)]).cloned().collect()))
+        shallow(all.iter().chain([a.get(1)]).cloned().collect())
     });
     r.add("prepend", &[Any, Any], |cx, a| {
         let all = items(a.get(0), "prepend on")?;
         grow(cx, all.len() + 1)?;
-        Ok(list([a.get(1)].into_iter().chain(all).cloned().collect()))
+        shallow([a.get(1)].into_iter().chain(all).cloned().collect())
     });
     r.add("concat", &[ManyAny], concat);
     r.add("reverse", &[Any], |_, a| {
@@ -98,6 +98,19 @@ fn integers(numbers: Vec<i64>) -> Value {
 
 fn part(all: &[Value], cut: impl Fn(&[Value]) -> &[Value]) -> Value {
     list(if all.is_empty() { Vec::new() } else { cut(all).to_vec() })
+}
+
+/// A list of values that anybody chose. Maps may be nested at will, lists within lists may not: they
+/// are dropped by recursion.
+fn shallow(items: Vec<Value>) -> FuncResult {
+    fn fits(items: &[Value], levels: usize) -> bool {
+        let below = |item| value::as_list(item).is_none_or(|items| fits(items, levels - 1));
+        levels > 0 && items.iter().all(below)
+    }
+    if !fits(&items, MAX_DATA_DEPTH) {
+        return Err("lists are nested deeper than 250 (bound: depth)".into());
+    }
+    Ok(list(items))
 }
 
 /// Lists grow by copying; what is copied counts as output so that a loop cannot fill the memory.
@@ -161,7 +174,7 @@ fn chunk(cx: &Cx<'_>, a: Args<'_>) -> FuncResult {
         _ => return Err("runtime error: makeslice: len out of range".into()),
     };
     grow(cx, all.len())?;
-    Ok(list(all.chunks(size).map(|chunk| list(chunk.to_vec())).collect()))
+    shallow(all.chunks(size).map(|chunk| list(chunk.to_vec())).collect())
 }
 
 pub(crate) fn until_step(

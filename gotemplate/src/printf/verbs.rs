@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use minijinja::Value;
 
 use crate::print::{
-    format_exponent, format_general, is_print, quote, quote_with, special, to_text,
+    format_exponent, format_fixed, format_general, is_print, quote, quote_with, special, to_text,
 };
 use crate::value::{Dict, Kind, as_dict, as_float, as_list, as_native, is_nil, kind_of, type_name};
 
@@ -145,7 +145,7 @@ impl Printer {
             (None, Some(width)) if flags.zero && !flags.minus => width.saturating_sub(sign.len()),
             _ => 0,
         };
-        let digits = format!("{text:0>zeros$}");
+        let digits = zero_filled(&text, zeros);
         let prefix = match verb {
             'O' if flags.sharp && !digits.starts_with('0') => "0o0",
             'O' => "0o",
@@ -201,9 +201,8 @@ impl Printer {
         }
         let width = flags.width.unwrap_or(0);
         if flags.zero && !flags.minus && !sign.is_empty() {
-            let width = width.saturating_sub(sign.len());
             self.out.push_str(sign);
-            let _ = write!(self.out, "{unsigned:0>width$}");
+            self.out.push_str(&zero_filled(&unsigned, width.saturating_sub(sign.len())));
             return;
         }
         self.pad(&format!("{sign}{unsigned}"));
@@ -294,6 +293,12 @@ impl Printer {
     }
 }
 
+// Not by Rust's own formatting, which ends the process for widths that Go still takes.
+fn zero_filled(digits: &str, width: usize) -> String {
+    let zeros = width.saturating_sub(digits.len());
+    std::iter::repeat_n('0', zeros).chain(digits.chars()).collect()
+}
+
 fn truncate(text: &str, precision: Option<usize>) -> &str {
     let end = precision.and_then(|count| text.char_indices().nth(count)).map(|(at, _)| at);
     &text[..end.unwrap_or(text.len())]
@@ -314,7 +319,7 @@ fn float_digits(number: f64, verb: char, precision: Option<usize>) -> Option<Str
     Some(match verb {
         'v' | 'g' | 'G' => format_general(number, precision, verb == 'G'),
         'e' | 'E' => format_exponent(number, Some(precision.unwrap_or(6)), verb == 'E'),
-        'f' | 'F' => format!("{number:.*}", precision.unwrap_or(6)),
+        'f' | 'F' => format_fixed(number, precision.unwrap_or(6)),
         'b' => binary_float(number),
         _ => hex_float(number, precision, verb == 'X'),
     })

@@ -5,6 +5,7 @@
     reason = "a test ends, loudly, where what it takes for granted does not hold"
 )]
 
+mod depth;
 mod differences;
 mod generated;
 mod recorded;
