@@ -68,7 +68,10 @@ pub fn run(programs: &Programs, rounds: usize, filter: &str) -> Result<()> {
     ));
     let mut outcomes = Vec::new();
     for (number, case) in cases.iter().enumerate() {
-        outcomes.push(compare(programs, &sandbox, case, rounds)?);
+        match compare(programs, &sandbox, case, rounds)? {
+            Some(outcome) => outcomes.push(outcome),
+            None => print(&format!("left out, helm fails        {}", case.name)),
+        }
         if number % 100 == 99 {
             crate::say(&format!("{} of {} cases", number + 1, cases.len()));
         }
@@ -93,13 +96,20 @@ fn version(helm: &Path) -> Result<String> {
     Ok(format!("helm {}", String::from_utf8_lossy(&output.stdout).trim()))
 }
 
-/// Both programs once untimed, then in turn; every output is compared.
-fn compare(programs: &Programs, sandbox: &Sandbox, case: &Case, rounds: usize) -> Result<Outcome> {
+/// Both programs once untimed, then in turn; every output is compared. `None` when helm itself
+/// refuses what it rendered when the corpus was recorded.
+fn compare(
+    programs: &Programs,
+    sandbox: &Sandbox,
+    case: &Case,
+    rounds: usize,
+) -> Result<Option<Outcome>> {
+    let Ok(helm_peak) = sandbox.peak(&programs.helm, &case.args) else { return Ok(None) };
     let mut outcome = Outcome {
         name: case.name.clone(),
         helm: Vec::new(),
         fleet: Vec::new(),
-        helm_peak: sandbox.peak(&programs.helm, &case.args)?,
+        helm_peak,
         fleet_peak: sandbox.peak(&programs.fleet, &case.args)?,
     };
     for _ in 0..rounds {
@@ -111,7 +121,7 @@ fn compare(programs: &Programs, sandbox: &Sandbox, case: &Case, rounds: usize) -
         outcome.helm.push(theirs);
         outcome.fleet.push(ours);
     }
-    Ok(outcome)
+    Ok(Some(outcome))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of a bench")]
