@@ -11,7 +11,6 @@ pub mod config;
 pub mod content_gc;
 pub mod context;
 pub mod error;
-pub mod fleet;
 pub mod git_repo;
 pub mod metrics;
 pub mod objects;

@@ -7,7 +7,6 @@
 )]
 
 mod clusters;
-mod counting;
 mod delivery;
 mod rbac;
 mod world;
