@@ -238,11 +238,11 @@ impl Job {
         if self.dir.exists() && many_packs() {
             std::fs::remove_dir_all(&self.dir).map_err(|e| store_error(&e))?;
         }
-        if self.dir.join("HEAD").exists() {
+        if self.dir.join("HEAD").exists() && self.dir.join("objects").is_dir() {
             return super::tree::open_bare(&self.dir);
         }
         if self.dir.exists() {
-            // Left by a run that was stopped while making it.
+            // Left by a run that was stopped while making it, or half taken away by another.
             std::fs::remove_dir_all(&self.dir).map_err(|e| store_error(&e))?;
         }
         std::fs::create_dir_all(&self.dir).map_err(|e| store_error(&e))?;
