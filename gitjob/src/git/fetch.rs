@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use gix::protocol::transport::client::blocking_io::http;
 use gix::remote::{Direction, fetch::Shallow, ref_map};
 use reqwest::Url;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::remote::{Reference, Remote};
@@ -48,14 +48,14 @@ pub struct GitStore {
     root: PathBuf,
     limits: FetchLimits,
     threads: Arc<Semaphore>,
-    slots: StdMutex<BTreeMap<String, Arc<Slot>>>,
+    slots: StdMutex<BTreeMap<String, Slot>>,
 }
 
-/// One bare repository; the lock keeps a second fetch of the same from starting.
+/// One bare repository. Who locks the folder owns it: that is the blocking [`Job`], until it
+/// truly ends, and not its caller, who may go away earlier.
 struct Slot {
-    dir: PathBuf,
-    used: StdMutex<Instant>,
-    lock: Mutex<()>,
+    dir: Arc<Mutex<PathBuf>>,
+    used: Instant,
 }
 
 impl GitStore {
@@ -76,7 +76,8 @@ impl GitStore {
         }))
     }
 
-    fn slot(&self, remote: &Remote, commit: &CommitId) -> Arc<Slot> {
+    /// The folder for the objects of `remote`; lock it before use.
+    fn slot(&self, remote: &Remote, commit: &CommitId) -> Arc<Mutex<PathBuf>> {
         use sha2::{Digest, Sha256};
         // The access is part of the key: what one set of credentials may read, another may not.
         let (url, _, access) = remote.key();
@@ -84,18 +85,21 @@ impl GitStore {
         let key: String = digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if slots.len() >= REPOSITORIES_MAX && !slots.contains_key(&key) {
-            let idle = slots.iter().filter(|(_, slot)| slot.lock.try_lock().is_ok());
-            let oldest = idle.min_by_key(|(_, slot)| slot.last_used()).map(|(key, _)| key.clone());
-            if let Some(slot) = oldest.and_then(|key| slots.remove(&key)) {
-                drop(std::fs::remove_dir_all(&slot.dir));
+            // Nobody fetches into it, nor waits to: a reference is taken only here.
+            let idle = slots.iter().filter(|(_, slot)| Arc::strong_count(&slot.dir) == 1);
+            let oldest = idle.min_by_key(|(_, slot)| slot.used).map(|(key, _)| key.clone());
+            if let Some(key) = oldest {
+                slots.remove(&key);
+                drop(std::fs::remove_dir_all(self.root.join(&key)));
             }
         }
+        let used = Instant::now();
         let slot = slots.entry(key).or_insert_with_key(|key| {
-            let dir = self.root.join(key);
-            Arc::new(Slot { dir, used: StdMutex::new(Instant::now()), lock: Mutex::default() })
+            let dir = Arc::new(Mutex::new(self.root.join(key)));
+            Slot { dir, used }
         });
-        *slot.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        Arc::clone(slot)
+        slot.used = used;
+        Arc::clone(&slot.dir)
     }
 }
 
@@ -105,16 +109,11 @@ impl Drop for GitStore {
     }
 }
 
-impl Slot {
-    fn last_used(&self) -> Instant {
-        *self.used.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Opens the files of `commit`, fetching it when it is not here yet.
 ///
-/// One fetch per repository at a time; callers with the same commit share it. The transfer is
-/// shallow: this commit alone, minus the objects earlier commits brought.
+/// One fetch per repository at a time; callers with the same commit share it, and one that was
+/// left by its caller is waited for, which its own timeout bounds. The transfer is shallow: this
+/// commit alone, minus the objects earlier commits brought.
 ///
 /// # Errors
 /// [`GitError`]; of class `Conflict` when `cancel` was cancelled.
@@ -131,21 +130,17 @@ pub async fn fetch_tree(
     let interrupt = Arc::new(AtomicBool::new(false));
     let _interrupt_on_drop = InterruptOnDrop(Arc::clone(&interrupt));
     let work = async {
-        let _one_at_a_time = slot.lock.lock().await;
+        let dir = slot.lock_owned().await;
+        let folder = dir.clone();
         let thread = Arc::clone(&store.threads).acquire_owned().await;
         let thread = thread.map_err(|_| GitError::Cancelled)?;
-        let job = Job {
-            dir: slot.dir.clone(),
-            remote: remote.clone(),
-            commit: commit.clone(),
-            limits: store.limits,
-        };
+        let job = Job { dir, remote: remote.clone(), commit: commit.clone(), limits: store.limits };
         let interrupt = Arc::clone(&interrupt);
         let done = tokio::task::spawn_blocking(move || {
             let _thread = thread;
             job.run(&interrupt)
         });
-        watch_size(done, &slot.dir, store.limits.bytes_max, remote, commit).await
+        watch_size(done, &folder, store.limits.bytes_max, remote, commit).await
     };
     let secs = store.limits.timeout.as_secs();
     tokio::select! {
@@ -213,7 +208,7 @@ fn pack_bytes(dir: &Path) -> u64 {
 
 /// The blocking part.
 struct Job {
-    dir: PathBuf,
+    dir: OwnedMutexGuard<PathBuf>,
     remote: Remote,
     commit: CommitId,
     limits: FetchLimits,
@@ -234,25 +229,27 @@ impl Job {
 
     /// Opens the bare repository, or makes it; starts over when too many packs piled up.
     fn open(&self) -> Result<gix::Repository, GitError> {
-        let many_packs = || packs(&self.dir).count() > 2 * PACKS_MAX;
-        if self.dir.exists() && many_packs() {
-            std::fs::remove_dir_all(&self.dir).map_err(|e| store_error(&e))?;
+        let dir = self.dir.as_path();
+        let many_packs = || packs(dir).count() > 2 * PACKS_MAX;
+        if dir.exists() && many_packs() {
+            std::fs::remove_dir_all(dir).map_err(|e| store_error(&e))?;
         }
-        if self.dir.join("HEAD").exists() && self.dir.join("objects").is_dir() {
-            return super::tree::open_bare(&self.dir);
+        if dir.join("HEAD").exists() && dir.join("objects").is_dir() {
+            return super::tree::open_bare(dir);
         }
-        if self.dir.exists() {
-            // Left by a run that was stopped while making it, or half taken away by another.
-            std::fs::remove_dir_all(&self.dir).map_err(|e| store_error(&e))?;
+        if dir.exists() {
+            // Half made or half removed by a job that did not end, as when the machine has no room
+            // left. (After a SIGKILL the whole root is emptied by the next process.)
+            std::fs::remove_dir_all(dir).map_err(|e| store_error(&e))?;
         }
-        std::fs::create_dir_all(&self.dir).map_err(|e| store_error(&e))?;
+        std::fs::create_dir_all(dir).map_err(|e| store_error(&e))?;
         let hash = match self.commit.as_str().len() {
             64 => Some(gix::hash::Kind::Sha256),
             _ => None,
         };
         let options = gix::create::Options { object_hash: hash, ..Default::default() };
         let isolated = gix::open::Options::isolated();
-        gix::ThreadSafeRepository::init_opts(&self.dir, gix::create::Kind::Bare, options, isolated)
+        gix::ThreadSafeRepository::init_opts(dir, gix::create::Kind::Bare, options, isolated)
             .map(|repo| repo.to_thread_local())
             .map_err(|e| GitError::Store { detail: cause_of(&e) })
     }

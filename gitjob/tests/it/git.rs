@@ -174,6 +174,31 @@ async fn many_commits_do_not_pile_up() {
 }
 
 #[tokio::test]
+async fn a_fetch_left_by_its_caller_keeps_its_folder_until_it_ends() {
+    let server = GitServer::start().await;
+    let first = server.commit(&[("x", Some("1"))]);
+    let second = server.commit(&[("x", Some("2"))]);
+    let client = Client::new();
+    let remote = client.remote(&server.repo(), branch("main"), Access::default());
+    let [first, second] = [first, second].map(|id| CommitId::parse(&id).unwrap());
+    server.behaviour.lock().unwrap().fetch_delay = Some(Duration::from_secs(1));
+    let cancel = CancellationToken::new();
+    let left = async {
+        while server.behaviour.lock().unwrap().fetching == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        cancel.cancel();
+    };
+    let (result, ()) = tokio::join!(fetch_tree(&client.store, &remote, &first, &cancel), left);
+    assert!(matches!(result, Err(GitError::Cancelled)));
+    assert_eq!(server.behaviour.lock().unwrap().fetching, 1, "the caller left in the middle");
+
+    let tree = client.tree(&remote, &second).await.unwrap();
+    assert_eq!(tree.read("x", 9).unwrap(), b"2");
+    assert_eq!(server.behaviour.lock().unwrap().fetching_max, 1, "two fetches in one folder");
+}
+
+#[tokio::test]
 async fn the_server_names_its_default_branch() {
     let server = GitServer::start().await;
     server.commit(&[("x", Some("1"))]);

@@ -29,6 +29,9 @@ pub(crate) struct Behaviour {
     pub(crate) files: BTreeMap<String, Vec<u8>>,
     /// Wait this long before a fetch is answered.
     pub(crate) fetch_delay: Option<Duration>,
+    /// Delayed fetches under way, and the most there were at once.
+    pub(crate) fetching: usize,
+    pub(crate) fetching_max: usize,
     /// Never answer a look at the refs.
     pub(crate) hangs: bool,
     /// `Authorization` headers seen.
@@ -150,7 +153,13 @@ async fn answer(
     let body = body.collect().await.unwrap().to_bytes();
     if let Some(delay) = delay.filter(|_| String::from_utf8_lossy(&body).contains("command=fetch"))
     {
+        {
+            let mut behaviour = behaviour.lock().unwrap();
+            behaviour.fetching += 1;
+            behaviour.fetching_max = behaviour.fetching_max.max(behaviour.fetching);
+        }
         tokio::time::sleep(delay).await;
+        behaviour.lock().unwrap().fetching -= 1;
     }
     let header = |name: &str| {
         parts.headers.get(name).map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default()
