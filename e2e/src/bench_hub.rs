@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use futures::StreamExt as _;
+use http::Method;
 use kube::Client;
+use runtime::objects;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -178,15 +180,17 @@ fn throughput(runtime: &Runtime, server: &Server) -> Result<Throughput> {
     runtime.block_on(async {
         let namespace =
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "bench"}});
-        send(client, "POST", "/api/v1/namespaces", &namespace).await?;
+        send(client, Method::POST, "/api/v1/namespaces", &namespace).await?;
         // The first requests pay for connections and caches.
-        all(100, |n| send(client, "POST", MAPS.to_owned(), map(OBJECTS + n, "warm"))).await?;
+        all(100, |n| send(client, Method::POST, MAPS.to_owned(), map(OBJECTS + n, "warm"))).await?;
         let create =
-            all(OBJECTS, |n| send(client, "POST", MAPS.to_owned(), map(n, "created"))).await?;
+            all(OBJECTS, |n| send(client, Method::POST, MAPS.to_owned(), map(n, "created")))
+                .await?;
         let named = |n: usize| format!("{MAPS}/map-{n}");
-        let update = all(OBJECTS, |n| send(client, "PUT", named(n), map(n, "updated"))).await?;
+        let update =
+            all(OBJECTS, |n| send(client, Method::PUT, named(n), map(n, "updated"))).await?;
         let patch = all(OBJECTS, |n| {
-            send(client, "PATCH", named(n), json!({"data": {"key-3": "patched"}}))
+            send(client, Method::PATCH, named(n), json!({"data": {"key-3": "patched"}}))
         });
         Ok(Throughput([("create", create), ("update", update), ("patch", patch.await?)]))
     })
@@ -206,20 +210,15 @@ where
     Ok(count as f64 / started.elapsed().as_secs_f64())
 }
 
+/// Sends one request. The answer is not parsed: the servers are measured, not the client.
 async fn send(
     client: &Client,
-    method: &str,
+    method: Method,
     path: impl AsRef<str>,
     body: impl std::borrow::Borrow<Value>,
 ) -> Result<()> {
     let path = path.as_ref();
-    let media = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
-    let request = http::Request::builder()
-        .method(method)
-        .uri(path)
-        .header(http::header::CONTENT_TYPE, media)
-        .body(body.borrow().to_string().into_bytes())?;
-    let answer = client.request_text(request).await;
+    let answer = objects::send(client, method.clone(), path, Some(body.borrow())).await;
     let answer = answer.with_context(|| format!("{method} {path}"))?;
     ensure!(!answer.is_empty(), "{method} {path}: no answer");
     Ok(())
@@ -229,22 +228,19 @@ async fn send(
 async fn fill(client: &Client) -> Result<()> {
     let crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
     for crd in bundle_format::api::crds::definitions() {
-        send(client, "POST", crds, &crd).await?;
+        send(client, Method::POST, crds, &crd).await?;
     }
     let clusters = DEPLOYMENTS / 100;
     all(clusters, |n| {
         let metadata = json!({"name": namespace(n)});
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata});
-        send(client, "POST", "/api/v1/namespaces", namespace)
+        send(client, Method::POST, "/api/v1/namespaces", namespace)
     })
     .await?;
-    let path = |n: usize| {
-        let namespace = namespace(n / 100);
-        format!("/apis/fleet.cattle.io/v1alpha1/namespaces/{namespace}/bundledeployments")
-    };
+    let path = |n: usize| objects::fleet(&namespace(n / 100), "bundledeployments");
     all(DEPLOYMENTS, |n| async move {
-        send(client, "POST", path(n), deployment(n)).await?;
-        send(client, "PATCH", format!("{}/app-{}/status", path(n), n % 100), status(n)).await
+        send(client, Method::POST, path(n), deployment(n)).await?;
+        send(client, Method::PATCH, format!("{}/app-{}/status", path(n), n % 100), status(n)).await
     })
     .await?;
     Ok(())

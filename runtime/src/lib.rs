@@ -19,6 +19,7 @@ pub mod gate;
 pub mod http_server;
 pub mod lease;
 pub mod metrics;
+pub mod objects;
 pub mod pace;
 pub mod proxy;
 pub mod shutdown;

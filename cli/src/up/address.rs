@@ -6,15 +6,15 @@ use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bundle_format::api::labels;
+use runtime::objects;
 use serde_json::{Value, json};
 
 use super::cluster::Cluster;
-use super::objects;
 
 /// Whether the member's agent is registered; its credential then names the hub's address of today.
 pub(super) async fn follow_hub(member: &Cluster, hub: &Cluster) -> anyhow::Result<bool> {
-    let path =
-        format!("/api/v1/namespaces/{}/secrets/{}", labels::SYSTEM_NAMESPACE, labels::AGENT_NAME);
+    let secrets = objects::core(labels::SYSTEM_NAMESPACE, "secrets");
+    let path = format!("{secrets}/{}", labels::AGENT_NAME);
     let Some(secret) = objects::get(&member.client, &path).await? else { return Ok(false) };
     let text = secret["data"]["kubeconfig"].as_str().unwrap_or_default();
     let text = STANDARD.decode(text).context("reading the agent's credential")?;

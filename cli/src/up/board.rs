@@ -6,9 +6,9 @@
 use anyhow::Context as _;
 use bundle_format::api::labels;
 use kube::Client;
+use runtime::objects;
 use serde_json::Value;
 
-use super::objects;
 use crate::Ui;
 use crate::ui::Paint;
 

@@ -11,10 +11,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bundle_format::api::{crds, labels};
 use kube::Client;
+use runtime::objects;
 use serde_json::{Value, json};
 
 use super::cluster::Cluster;
-use super::objects;
 
 /// The workspace that the members join.
 pub(super) const WORKSPACE: &str = labels::DEFAULT_NAMESPACE;
@@ -49,21 +49,20 @@ pub(super) async fn install_hub(hub: &Cluster) -> anyhow::Result<()> {
     let map = json!({"apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {"name": labels::CONTROLLER_CONFIG_NAME, "namespace": labels::SYSTEM_NAMESPACE},
         "data": {labels::CONFIG_KEY: config.to_string()}});
-    let path = format!("/api/v1/namespaces/{}/configmaps", labels::SYSTEM_NAMESPACE);
-    objects::ensure(client, &path, &map).await
+    objects::ensure(client, &objects::core(labels::SYSTEM_NAMESPACE, "configmaps"), &map).await?;
+    Ok(())
 }
 
 /// Makes a registration token and waits for the values that a person would give to the agent's
 /// chart.
 pub(super) async fn registration_values(hub: &Client) -> anyhow::Result<Value> {
-    let tokens =
-        format!("/apis/{}/namespaces/{WORKSPACE}/clusterregistrationtokens", labels::API_VERSION);
+    let tokens = objects::fleet(WORKSPACE, "clusterregistrationtokens");
     // A name of its own each time: one of an earlier start may have expired.
     let token = json!({"apiVersion": labels::API_VERSION, "kind": "ClusterRegistrationToken",
         "metadata": {"generateName": "fleet-up-", "namespace": WORKSPACE}, "spec": {"ttl": "1h"}});
     let token = objects::create(hub, &tokens, &token).await?;
     let name = token["metadata"]["name"].as_str().unwrap_or_default();
-    let secret = format!("/api/v1/namespaces/{WORKSPACE}/secrets/{name}");
+    let secret = format!("{}/{name}", objects::core(WORKSPACE, "secrets"));
     let deadline = tokio::time::Instant::now() + TOKEN_TIMEOUT;
     loop {
         let found = objects::get(hub, &secret).await?;
@@ -88,19 +87,19 @@ pub(super) async fn install_agent(
     let client = &member.client;
     let system = labels::SYSTEM_NAMESPACE;
     objects::ensure(client, "/api/v1/namespaces", &namespace(system)).await?;
-    let path = format!("/api/v1/namespaces/{system}");
     if let Some(values) = values {
         let secret = json!({"apiVersion": "v1", "kind": "Secret",
             "metadata": {"name": labels::AGENT_BOOTSTRAP_NAME, "namespace": system},
             "data": bootstrap_data(values)});
-        objects::ensure(client, &format!("{path}/secrets"), &secret).await?;
+        objects::ensure(client, &objects::core(system, "secrets"), &secret).await?;
     }
     let config = json!({"agentTLSMode": "strict", "labels": cluster_labels,
         "clientID": member.name});
     let map = json!({"apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {"name": labels::AGENT_NAME, "namespace": system},
         "data": {labels::CONFIG_KEY: config.to_string()}});
-    objects::ensure(client, &format!("{path}/configmaps"), &map).await
+    objects::ensure(client, &objects::core(system, "configmaps"), &map).await?;
+    Ok(())
 }
 
 /// The keys that the chart takes from the values of a token.

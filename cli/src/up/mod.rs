@@ -11,7 +11,6 @@ pub mod down;
 pub mod hub;
 mod install;
 mod kubeconfig;
-mod objects;
 mod repository;
 
 use std::collections::BTreeMap;
@@ -23,7 +22,7 @@ use anyhow::{Context as _, bail};
 use bundle_format::api::labels;
 use clap::Args;
 use runtime::control_loop::QueueConfig;
-use runtime::{ObjectKey, Queue};
+use runtime::{ObjectKey, Queue, objects};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -207,8 +206,8 @@ impl Fleet {
         let cluster = json!({"apiVersion": labels::API_VERSION, "kind": "Cluster",
             "metadata": {"name": member.name, "namespace": WORKSPACE, "labels": cluster_labels},
             "spec": {"clientID": member.name}});
-        let path = format!("/apis/{}/namespaces/{WORKSPACE}/clusters", labels::API_VERSION);
-        objects::ensure(&self.hub.client, &path, &cluster).await?;
+        let clusters = objects::fleet(WORKSPACE, "clusters");
+        objects::ensure(&self.hub.client, &clusters, &cluster).await?;
         let is_registered = address::follow_hub(&member, &self.hub).await?;
         if !is_registered && self.values.is_none() {
             self.values = Some(install::registration_values(&self.hub.client).await?);
@@ -325,8 +324,7 @@ async fn git_repo(hub: &Cluster, source: &Source) -> anyhow::Result<ObjectKey> {
     }
     let repo = json!({"apiVersion": labels::API_VERSION, "kind": "GitRepo",
         "metadata": {"name": name, "namespace": WORKSPACE}, "spec": spec});
-    let path = format!("/apis/{}/namespaces/{WORKSPACE}/gitrepos", labels::API_VERSION);
-    objects::ensure(&hub.client, &path, &repo).await?;
+    objects::ensure(&hub.client, &objects::fleet(WORKSPACE, "gitrepos"), &repo).await?;
     Ok(ObjectKey { namespace: WORKSPACE.to_owned(), name })
 }
 

@@ -135,8 +135,7 @@ impl Cluster {
     }
 
     pub(crate) fn get(&self, path: &str) -> Option<Value> {
-        let request = http::Request::get(path).body(Vec::new()).expect("a request");
-        self.tokio.block_on(self.client.request(request)).ok()
+        self.tokio.block_on(runtime::objects::get(&self.client, path)).ok().flatten()
     }
 
     /// Waits until the value at `pointer` of the object at `path` is `expected`.

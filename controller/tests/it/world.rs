@@ -5,6 +5,7 @@ use std::time::Duration;
 use controller::ControllerConfig;
 use kube::Client;
 use runtime::http_server::BindAddress;
+use runtime::objects;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -26,7 +27,7 @@ pub(crate) struct World {
 fn path(what: &str) -> String {
     match what.strip_prefix('/') {
         Some(_) => what.to_owned(),
-        None => format!("/apis/fleet.cattle.io/v1alpha1/namespaces/{HOME}/{what}"),
+        None => objects::fleet(HOME, what),
     }
 }
 
@@ -74,43 +75,28 @@ impl World {
         config.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
         let map = json!({"apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": "fleet-controller"}, "data": {"config": config.to_string()}});
-        let maps = format!("/api/v1/namespaces/{SYSTEM}/configmaps");
+        let maps = objects::core(SYSTEM, "configmaps");
         match method {
-            "POST" => self.post(&maps, map).await,
+            "POST" => drop(self.post(&maps, map).await),
             _ => self.patch(&format!("{maps}/fleet-controller"), map).await,
-        };
-    }
-
-    async fn send(&self, method: &str, media: &str, path: &str, body: Option<&Value>) -> Value {
-        let body = body.map(Value::to_string).unwrap_or_default().into_bytes();
-        let request = http::Request::builder()
-            .method(method)
-            .uri(path)
-            .header("content-type", media)
-            .body(body)
-            .unwrap();
-        match self.client.request::<Value>(request).await {
-            Ok(answer) => answer,
-            Err(kube::Error::Api(status)) if status.code == 404 && method == "GET" => Value::Null,
-            Err(error) => panic!("{method} {path}: {error}"),
         }
     }
 
     /// Reads an object; null when it is not there.
     pub(crate) async fn get(&self, what: &str) -> Value {
-        self.send("GET", "", &path(what), None).await
+        objects::get(&self.client, &path(what)).await.unwrap().unwrap_or_default()
     }
 
     pub(crate) async fn post(&self, what: &str, body: Value) -> Value {
-        self.send("POST", "application/json", &path(what), Some(&body)).await
+        objects::create(&self.client, &path(what), &body).await.unwrap()
     }
 
-    pub(crate) async fn patch(&self, what: &str, body: Value) -> Value {
-        self.send("PATCH", "application/merge-patch+json", &path(what), Some(&body)).await
+    pub(crate) async fn patch(&self, what: &str, body: Value) {
+        objects::merge(&self.client, &path(what), &body).await.unwrap();
     }
 
     pub(crate) async fn delete(&self, what: &str) {
-        self.send("DELETE", "application/json", &path(what), None).await;
+        objects::delete(&self.client, &path(what)).await.unwrap();
     }
 
     /// Waits until the object is as wanted.
@@ -132,7 +118,7 @@ impl World {
 
     /// Creates a Cluster in a workspace; returns the namespace of its deployments.
     pub(crate) async fn cluster_in(&self, home: &str, name: &str, labels: Value) -> String {
-        let clusters = format!("/apis/fleet.cattle.io/v1alpha1/namespaces/{home}/clusters");
+        let clusters = objects::fleet(home, "clusters");
         let metadata = json!({"name": name, "labels": labels});
         self.post(&clusters, object("Cluster", metadata, json!({"clientID": name}))).await;
         let cluster = self
@@ -191,5 +177,5 @@ pub(crate) fn condition<'a>(object: &'a Value, kind: &str) -> (&'a str, &'a str,
 
 /// Path of a BundleDeployment.
 pub(crate) fn deployment(namespace: &str, name: &str) -> String {
-    format!("/apis/fleet.cattle.io/v1alpha1/namespaces/{namespace}/bundledeployments/{name}")
+    format!("{}/{name}", objects::fleet(namespace, "bundledeployments"))
 }

@@ -6,9 +6,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use runtime::objects::{self, fleet};
 use serde_json::{Value, json};
 
-use crate::api::fleet;
 use crate::git::Files;
 use crate::say;
 use crate::world::{WORKSPACE, World};
@@ -80,7 +80,7 @@ async fn await_summary(world: &mut World, field: &str, wanted: usize) -> Result<
     let started = Instant::now();
     let path = format!("{}/all", fleet(WORKSPACE, "gitrepos"));
     loop {
-        let object = world.hub.get(&path).await?.context("the gitrepo is gone")?;
+        let object = objects::get(&world.hub, &path).await?.context("the gitrepo is gone")?;
         let found = object["status"]["summary"][field].as_u64().unwrap_or(0);
         if usize::try_from(found)? == wanted {
             return Ok(started.elapsed());
@@ -118,7 +118,7 @@ async fn members_with_agents(members_count: usize, bundles_count: usize) -> Resu
         before
     ));
     world.repositories.commit("http://git/all", &files);
-    world.hub.ensure(&fleet(WORKSPACE, "gitrepos"), &object).await?;
+    objects::ensure(&world.hub, &fleet(WORKSPACE, "gitrepos"), &object).await?;
     let took = await_summary(&mut world, "ready", members_count * bundles_count).await?;
     let is_met = took <= Duration::from_secs(10);
     say(&format!(
@@ -139,11 +139,11 @@ async fn clusters_without_agents(clusters_count: usize, bundles_count: usize) ->
         let cluster = json!({"apiVersion": "fleet.cattle.io/v1alpha1", "kind": "Cluster",
             "metadata": {"name": name, "namespace": WORKSPACE, "labels": {"env": "dev"}},
             "spec": {"clientID": name}});
-        world.hub.ensure(&fleet(WORKSPACE, "clusters"), &cluster).await?;
+        objects::ensure(&world.hub, &fleet(WORKSPACE, "clusters"), &cluster).await?;
     }
     let (files, object) = repo(bundles_count);
     world.repositories.commit("http://git/all", &files);
-    world.hub.ensure(&fleet(WORKSPACE, "gitrepos"), &object).await?;
+    objects::ensure(&world.hub, &fleet(WORKSPACE, "gitrepos"), &object).await?;
     let wanted = clusters_count * bundles_count;
     let took = await_summary(&mut world, "desiredReady", wanted).await?;
     say(&format!(
@@ -156,10 +156,8 @@ async fn clusters_without_agents(clusters_count: usize, bundles_count: usize) ->
     ));
     let relabelled = Instant::now();
     let path = format!("{}/c0", fleet(WORKSPACE, "clusters"));
-    world
-        .hub
-        .merge(&path, &json!({"spec": {"paused": false}, "metadata": {"labels": {"env": "prod"}}}))
-        .await?;
+    let changed = json!({"spec": {"paused": false}, "metadata": {"labels": {"env": "prod"}}});
+    objects::merge(&world.hub, &path, &changed).await?;
     world.idle().await?;
     let took = relabelled.elapsed().saturating_sub(Duration::from_secs(1));
     say(&format!("a label of one cluster changed: everything done after {took:.1?}"));

@@ -6,7 +6,6 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test says what it expects")]
 
-mod api;
 mod bench;
 mod chance;
 mod checkers;

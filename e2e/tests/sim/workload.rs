@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
+use runtime::objects::{self, core, fleet};
 use serde_json::{Value, json};
 
-use crate::api::{core, fleet};
 use crate::chance::Chance;
 use crate::checkers::{CANARY, Wish};
 use crate::git::Files;
@@ -89,10 +89,10 @@ impl Workload {
         let member = world.member(&name);
         let foreign = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "foreign",
             "labels": {"made-by": "somebody-else"}}});
-        member.ensure("/api/v1/namespaces", &foreign).await?;
+        objects::ensure(&member, "/api/v1/namespaces", &foreign).await?;
         let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"mine": "yes"},
             "metadata": {"name": "theirs", "labels": {"made-by": "somebody-else"}}});
-        member.ensure(&core("foreign", "configmaps"), &object).await?;
+        objects::ensure(&member, &core("foreign", "configmaps"), &object).await?;
         self.members.insert(name, env);
         Ok(())
     }
@@ -160,7 +160,7 @@ impl Workload {
         self.publish(world, &name);
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/basic-auth",
             "metadata": {"name": "git-login"}, "stringData": {"username": "u", "password": CANARY}});
-        world.hub.ensure(&core(WORKSPACE, "secrets"), &secret).await?;
+        objects::ensure(&world.hub, &core(WORKSPACE, "secrets"), &secret).await?;
         self.write_repo(world, &name).await
     }
 
@@ -176,7 +176,7 @@ impl Workload {
                 "paused": repo.is_paused, "forceSyncGeneration": repo.force,
                 "clientSecretName": "git-login",
                 "correctDrift": {"enabled": repo.corrects_drift}, "targets": [target]}});
-        world.hub.ensure(&fleet(WORKSPACE, "gitrepos"), &object).await
+        Ok(objects::ensure(&world.hub, &fleet(WORKSPACE, "gitrepos"), &object).await?)
     }
 
     async fn edit_repo(
@@ -256,7 +256,7 @@ impl Workload {
     async fn remove_repo(&mut self, world: &World) -> Result<()> {
         let Some(name) = self.pick_repo() else { return Ok(()) };
         self.repos.remove(&name);
-        world.hub.delete(&format!("{}/{name}", fleet(WORKSPACE, "gitrepos"))).await
+        Ok(objects::delete(&world.hub, &format!("{}/{name}", fleet(WORKSPACE, "gitrepos"))).await?)
     }
 
     async fn relabel(&mut self, world: &World) -> Result<()> {
@@ -264,7 +264,8 @@ impl Workload {
         let env = *self.chance.pick(&ENVS);
         self.members.insert(name.clone(), env);
         let path = format!("{}/{name}", fleet(WORKSPACE, "clusters"));
-        world.hub.merge(&path, &json!({"metadata": {"labels": {"env": env}}})).await
+        Ok(objects::merge(&world.hub, &path, &json!({"metadata": {"labels": {"env": env}}}))
+            .await?)
     }
 
     async fn retarget(&mut self, world: &World) -> Result<()> {
@@ -298,16 +299,17 @@ impl Workload {
         let is_change = self.chance.percent(70);
         let at = format!("{}/{object}", core(&namespace, "configmaps"));
         let member = world.member(&member);
-        if member.get(&at).await?.is_none() {
+        if objects::get(&member, &at).await?.is_none() {
             return Ok(());
         }
         if !self.repos[&name].corrects_drift {
             self.touched.insert((namespace, object));
         }
         match is_change {
-            true => member.merge(&at, &json!({"data": {"text": "by hand"}})).await,
-            false => member.delete(&at).await,
+            true => objects::merge(&member, &at, &json!({"data": {"text": "by hand"}})).await?,
+            false => objects::delete(&member, &at).await?,
         }
+        Ok(())
     }
 
     async fn add_member(&mut self, world: &mut World) -> Result<()> {
@@ -329,7 +331,7 @@ impl Workload {
             true => world.retire(&name),
             false => self.leaving.push(name.clone()),
         }
-        world.hub.delete(&format!("{}/{name}", fleet(WORKSPACE, "clusters"))).await
+        Ok(objects::delete(&world.hub, &format!("{}/{name}", fleet(WORKSPACE, "clusters"))).await?)
     }
 
     /// Somebody deletes a BundleDeployment; it has to come back.
@@ -337,13 +339,15 @@ impl Workload {
         let (Some(member), Some(name)) = (self.pick_member(), self.pick_repo()) else {
             return Ok(());
         };
-        let cluster = world.hub.get(&format!("{}/{member}", fleet(WORKSPACE, "clusters"))).await?;
+        let path = format!("{}/{member}", fleet(WORKSPACE, "clusters"));
+        let cluster = objects::get(&world.hub, &path).await?;
         let home = cluster.as_ref().and_then(|c| c["status"]["namespace"].as_str());
         let paths: Vec<String> = self.repos[&name].paths.keys().cloned().collect();
         let (Some(home), false) = (home, paths.is_empty()) else { return Ok(()) };
         let path = self.chance.pick(&paths).clone();
         let bundle = bundle_name(&name, &path);
-        world.hub.delete(&format!("{}/{bundle}", fleet(home, "bundledeployments"))).await
+        Ok(objects::delete(&world.hub, &format!("{}/{bundle}", fleet(home, "bundledeployments")))
+            .await?)
     }
 
     /// What must be there in the end.

@@ -12,13 +12,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bundle_format::api::{crds, labels};
 use hub::Hub;
+use kube::Client;
+use runtime::objects::{self, core, fleet};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{Person, core, fleet};
 use crate::chance::Chance;
 use crate::faults::Faults;
 use crate::git::Repositories;
@@ -40,7 +41,7 @@ pub(crate) struct World {
     pub(crate) repositories: Arc<Repositories>,
     /// `hub`, and members by name.
     pub(crate) clusters: BTreeMap<String, Hub>,
-    pub(crate) hub: Person,
+    pub(crate) hub: Client,
     pub(crate) chance: Chance,
     person: Arc<Life>,
     processes: BTreeMap<String, Process>,
@@ -84,7 +85,7 @@ impl World {
         let mut world = Self {
             repositories: Arc::default(),
             clusters: BTreeMap::new(),
-            hub: Person(network.client(&person, "hub", None)),
+            hub: network.client(&person, "hub", None),
             chance: Chance::of(seed, "world"),
             person,
             processes: BTreeMap::new(),
@@ -123,10 +124,10 @@ impl World {
         let hub = &self.hub;
         let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
         for crd in crds::definitions() {
-            hub.ensure(definitions, &serde_json::to_value(&crd)?).await?;
+            objects::ensure(hub, definitions, &serde_json::to_value(&crd)?).await?;
         }
         for name in [SYSTEM, WORKSPACE] {
-            hub.ensure("/api/v1/namespaces", &namespace(name)).await?;
+            objects::ensure(hub, "/api/v1/namespaces", &namespace(name)).await?;
         }
         let config = json!({
             "apiServerURL": "http://hub", "agentCheckinInterval": "5m", "agentTLSMode": "strict",
@@ -135,15 +136,16 @@ impl World {
         let map = json!({"apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": labels::CONTROLLER_CONFIG_NAME, "namespace": SYSTEM},
             "data": {labels::CONFIG_KEY: config.to_string()}});
-        hub.ensure(&core(SYSTEM, "configmaps"), &map).await
+        Ok(objects::ensure(hub, &core(SYSTEM, "configmaps"), &map).await?)
     }
 
     async fn registration_values(&mut self) -> Result<Value> {
         let token = json!({"apiVersion": labels::API_VERSION, "kind": "ClusterRegistrationToken",
             "metadata": {"name": "sim", "namespace": WORKSPACE}, "spec": {"ttl": "240h"}});
-        self.hub.ensure(&fleet(WORKSPACE, "clusterregistrationtokens"), &token).await?;
+        objects::ensure(&self.hub, &fleet(WORKSPACE, "clusterregistrationtokens"), &token).await?;
+        let secrets = core(WORKSPACE, "secrets");
         for _ in 0..600 {
-            let secret = self.hub.get(&format!("{}/sim", core(WORKSPACE, "secrets"))).await?;
+            let secret = objects::get(&self.hub, &format!("{secrets}/sim")).await?;
             let values = secret.as_ref().and_then(|s| s["data"][labels::VALUES_KEY].as_str());
             if let Some(values) = values {
                 let text = STANDARD.decode(values)?;
@@ -159,7 +161,7 @@ impl World {
         let cluster = json!({"apiVersion": labels::API_VERSION, "kind": "Cluster",
             "metadata": {"name": name, "namespace": WORKSPACE, "labels": cluster_labels},
             "spec": {"clientID": name}});
-        self.hub.ensure(&fleet(WORKSPACE, "clusters"), &cluster).await?;
+        objects::ensure(&self.hub, &fleet(WORKSPACE, "clusters"), &cluster).await?;
         if !self.clusters.contains_key(name) {
             self.add_cluster(name, Some(hub::Simulation { ready_after: READY_AFTER }))?;
         }
@@ -169,13 +171,13 @@ impl World {
     }
 
     /// A person on a member.
-    pub(crate) fn member(&self, name: &str) -> Person {
-        Person(self.network.client(&self.person, name, None))
+    pub(crate) fn member(&self, name: &str) -> Client {
+        self.network.client(&self.person, name, None)
     }
 
     async fn install_agent(&self, name: &str, cluster_labels: &Value) -> Result<()> {
         let member = self.member(name);
-        member.ensure("/api/v1/namespaces", &namespace(SYSTEM)).await?;
+        objects::ensure(&member, "/api/v1/namespaces", &namespace(SYSTEM)).await?;
         let fields = [
             "systemRegistrationNamespace",
             "clusterNamespace",
@@ -192,12 +194,12 @@ impl World {
             .collect();
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "data": data,
             "metadata": {"name": labels::AGENT_BOOTSTRAP_NAME, "namespace": SYSTEM}});
-        member.ensure(&core(SYSTEM, "secrets"), &secret).await?;
+        objects::ensure(&member, &core(SYSTEM, "secrets"), &secret).await?;
         let config = json!({"agentTLSMode": "strict", "labels": cluster_labels, "clientID": name});
         let map = json!({"apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": labels::AGENT_NAME, "namespace": SYSTEM},
             "data": {labels::CONFIG_KEY: config.to_string()}});
-        member.ensure(&core(SYSTEM, "configmaps"), &map).await
+        Ok(objects::ensure(&member, &core(SYSTEM, "configmaps"), &map).await?)
     }
 
     fn start_process(&mut self, name: &str) {
@@ -333,7 +335,8 @@ impl World {
 
     /// Number of Clusters whose agent was seen.
     pub(crate) async fn seen_count(&self) -> Result<usize> {
-        let clusters = self.hub.get(&fleet(WORKSPACE, "clusters")).await?.unwrap_or_default();
+        let clusters = objects::get(&self.hub, &fleet(WORKSPACE, "clusters")).await?;
+        let clusters = clusters.unwrap_or_default();
         let all = clusters["items"].as_array().into_iter().flatten();
         Ok(all.filter(|cluster| !cluster["status"]["agent"]["lastSeen"].is_null()).count())
     }

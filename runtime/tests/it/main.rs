@@ -9,4 +9,5 @@
 mod cache;
 mod fake_api;
 mod lease;
+mod objects;
 mod queue;
