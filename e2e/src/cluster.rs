@@ -53,7 +53,8 @@ pub struct Cluster {
     pub folder: PathBuf,
     /// Runs its pods.
     pub hostlet: Hostlet,
-    peers: Peers,
+    /// Programs.
+    pub peers: Peers,
     runtime: Handle,
     processes: Vec<Child>,
 }
@@ -234,7 +235,9 @@ impl Cluster {
         Ok(String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
-    fn command(&self, program: &Path) -> Command {
+    /// A program of the administrator, with a home of the cluster's own.
+    #[must_use]
+    pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         let folder = self.kubeconfig.parent().unwrap_or(Path::new("/"));
         command

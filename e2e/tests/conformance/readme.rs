@@ -3,11 +3,10 @@
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use e2e::cluster::Cluster;
-use e2e::peers::{Peers, workspace};
+use e2e::peers::workspace;
 use e2e::process::run;
 use e2e::world::World;
 
@@ -24,11 +23,8 @@ pub(crate) fn follow(world: &World, cluster: &Cluster, title: &str, repo: &str) 
     let folder = user_folder(world)?;
     let lines = block(title)?.replace(HUB_ADDRESS, &world.hub.server).replace(REPOSITORY, repo);
     let path = format!("{}:/usr/bin:/bin", folder.join("bin").display());
-    let mut shell = Command::new("/bin/sh");
-    shell.current_dir(&folder).args(["-euc", &lines]).env("PATH", path);
-    shell.env("KUBECONFIG", &cluster.kubeconfig).env("HOME", &folder);
-    shell.env_remove("KUBERNETES_SERVICE_HOST");
-    let done = run(&mut shell);
+    let mut shell = cluster.command(Path::new("/bin/sh"));
+    let done = run(shell.current_dir(&folder).args(["-euc", &lines]).env("PATH", path));
     done.with_context(|| format!("the README's {title:?}\n{}", world.diagnosis()))?;
     let mut followed = OpenOptions::new().create(true).append(true).open(folder.join(FOLLOWED))?;
     Ok(writeln!(followed, "{title}")?)
@@ -70,7 +66,7 @@ fn user_folder(world: &World) -> Result<PathBuf> {
     if folder.exists() {
         return Ok(folder);
     }
-    let peers = Peers::find()?;
+    let peers = &world.hub.peers;
     std::fs::create_dir_all(folder.join("bin"))?;
     let link = |from: &Path, to: PathBuf| std::os::unix::fs::symlink(from, to);
     link(&peers.helm, folder.join("bin/helm"))?;
