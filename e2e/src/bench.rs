@@ -183,16 +183,10 @@ impl Bench {
         let mut rounds: Vec<(f64, f64)> = Vec::new();
         for round in 0..plan.rounds.max(1) {
             let name = format!("hundred{round}");
-            let repo = self.world.git.repo(&name)?;
-            let names: Vec<String> =
-                (0..PATHS).map(|index| format!("p{round}-{index:03}")).collect();
-            for name in &names {
-                repo.write(&[(&format!("{name}/map.yaml"), &config_map(name, "1"))])?;
-            }
-            repo.push("hundred paths")?;
+            let (url, names) = self.push_maps(&name, &format!("p{round}"), PATHS)?;
             let before = self.moment()?;
             let started = Instant::now();
-            self.git_repo(&name, &repo.url, &names, "dev")?;
+            self.git_repo(&name, &url, &names, "dev")?;
             self.wait_values(&names, "1")?;
             let applied = seconds(started);
             self.wait_ready(&name, 2 * PATHS)?;
@@ -249,16 +243,10 @@ impl Bench {
         let mut best: Option<(f64, f64)> = None;
         for round in 0..plan.rounds.max(1) {
             let (name, there) = (format!("many{round}"), self.world.hub.count(kinds::DEPLOYMENT)?);
-            let repo = self.world.git.repo(&name)?;
-            let names: Vec<String> =
-                (0..BUNDLES).map(|index| format!("m{round}-{index:02}")).collect();
-            for name in &names {
-                repo.write(&[(&format!("{name}/map.yaml"), &config_map(name, "1"))])?;
-            }
-            repo.push("many")?;
+            let (url, names) = self.push_maps(&name, &format!("m{round}"), BUNDLES)?;
             let before = self.moment()?;
             let started = Instant::now();
-            self.git_repo(&name, &repo.url, &names, "sim")?;
+            self.git_repo(&name, &url, &names, "sim")?;
             self.wait_count(there + u64::try_from(wanted)?)?;
             let time = seconds(started);
             #[expect(clippy::cast_precision_loss, reason = "counts of a bench")]
@@ -314,6 +302,18 @@ impl Bench {
         })?;
         std::thread::sleep(CALM);
         Ok(())
+    }
+
+    /// A repository with this many folders of one ConfigMap each: its address, and the folders, each
+    /// called as its map.
+    fn push_maps(&self, repo: &str, prefix: &str, count: usize) -> Result<(String, Vec<String>)> {
+        let names: Vec<String> = (0..count).map(|index| format!("{prefix}-{index:03}")).collect();
+        let repo = self.world.git.repo(repo)?;
+        for name in &names {
+            repo.write(&[(&format!("{name}/map.yaml"), &config_map(name, "1"))])?;
+        }
+        repo.push("maps")?;
+        Ok((repo.url, names))
     }
 
     fn git_repo(&self, name: &str, url: &str, paths: &[String], env: &str) -> Result<()> {
