@@ -3,10 +3,8 @@
 //! Owns start, stop and access (kubectl, helm, a client). Knows nothing of fleets. Start at
 //! [`Cluster::start`].
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -15,6 +13,7 @@ use kube::api::DynamicObject;
 use kube::{Api, Client, ResourceExt as _};
 use runtime::Cache;
 use runtime::cache::CacheBuilder;
+use runtime::http_server::free_ports;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::runtime::Handle;
@@ -429,22 +428,6 @@ impl Kind {
             format!("{}/{}", self.group, self.version)
         }
     }
-}
-
-/// Ports that nobody listens on, for a process that binds them later.
-///
-/// Below the range that systems hand out for port 0, which another test could get meanwhile.
-fn free_ports<const N: usize>() -> Result<[u16; N]> {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = u16::try_from(std::process::id() % 100).unwrap_or_default() * 100;
-    let mut found = [0; N];
-    for place in &mut found {
-        let next = || 12_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
-        let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-        let port = std::iter::repeat_with(next).take(1_000).find(free);
-        *place = port.context("no free port between 12000 and 21999")?;
-    }
-    Ok(found)
 }
 
 fn start_etcd(config: &ClusterConfig, sync: EtcdSync, ports: (u16, u16)) -> Result<Child> {

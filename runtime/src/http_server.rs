@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -136,6 +137,26 @@ fn adopt(listener: &std::net::TcpListener) -> Result<TcpListener, ServeError> {
         TcpListener::from_std(listener)
     });
     own.map_err(|source| ServeError::Listen { address: "a bound listener".into(), source })
+}
+
+/// Ports that nobody listens on, for another process that binds them later.
+///
+/// Below the range that systems hand out for port 0, which others could get meanwhile.
+///
+/// # Errors
+/// When a thousand ports in a row are taken.
+pub fn free_ports<const N: usize>() -> std::io::Result<[u16; N]> {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % 100).unwrap_or_default() * 100;
+    let mut found = [0; N];
+    for place in &mut found {
+        let next = || 12_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
+        let free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+        let port = std::iter::repeat_with(next).take(1_000).find(free);
+        let none = || std::io::Error::other("no free port between 12000 and 21999");
+        *place = port.ok_or_else(none)?;
+    }
+    Ok(found)
 }
 
 /// Serves `handler` until `shutdown`; returns the bound address, or `None` when switched off.

@@ -3,7 +3,6 @@
 //! Owns their certificates, processes and end. The program that `FLEET_KUBEBOX` names holds all
 //! three. Start at [`Peer::start`].
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -19,6 +18,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType,
 };
+use runtime::http_server::free_ports;
 use serde_json::json;
 
 use super::Raw;
@@ -56,7 +56,7 @@ impl Peer {
         drop(rustls::crypto::ring::default_provider().install_default());
         let folder = tempfile::tempdir().expect("folder");
         let pki = Pki::create(folder.path());
-        let [etcd, etcd_peer, port] = free_ports();
+        let [etcd, etcd_peer, port] = free_ports().expect("ports");
         let server = format!("https://127.0.0.1:{port}");
         let manager = folder.path().join("manager.kubeconfig");
         let user = pki.leaf("system:kube-controller-manager", "");
@@ -181,13 +181,6 @@ fn subject(name: &str, group: &str) -> DistinguishedName {
         subject.push(DnType::OrganizationName, group);
     }
     subject
-}
-
-/// Ports that nobody listens on, below the range that systems hand out for port 0.
-fn free_ports() -> [u16; 3] {
-    let first = 22_000 + u16::try_from(std::process::id() % 9_000).expect("small");
-    let mut free = (first..32_000).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-    [0; 3].map(|_| free.next().expect("a port"))
 }
 
 struct Start<'a> {
