@@ -2,6 +2,7 @@
 //!
 //! Start at [`cases`].
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
@@ -17,6 +18,19 @@ pub(super) struct Case {
     pub chart: PathBuf,
     /// Arguments of helm and of fleet, `template` in front.
     pub args: Vec<String>,
+    /// What the peer printed when the corpus was recorded, compressed.
+    expected: PathBuf,
+}
+
+impl Case {
+    /// What the peer printed when the corpus was recorded.
+    pub(super) fn recorded(&self) -> Result<Vec<u8>> {
+        let file = std::fs::File::open(&self.expected);
+        let file = file.with_context(|| format!("open {}", self.expected.display()))?;
+        let mut bytes = Vec::new();
+        flate2::read::MultiGzDecoder::new(file).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
 }
 
 /// `FLEET_CHART_CORPUS`, else `../shared/corpus` beside the workspace.
@@ -53,5 +67,6 @@ fn read_case(folder: &Path, case: &Value) -> Result<Case> {
     if let Some(values) = case["values"].as_str() {
         args.extend(["-f".to_owned(), folder.join(values).display().to_string()]);
     }
-    Ok(Case { name: text("case")?.to_owned(), chart, args })
+    let expected = folder.join(text("expected")?);
+    Ok(Case { name: text("case")?.to_owned(), chart, args, expected })
 }
