@@ -1,3 +1,4 @@
 //! Everything of this crate that is judged from outside.
 
 mod crds;
+mod tables;
