@@ -489,8 +489,14 @@ pub fn from_json_floats(json: &Json) -> Value {
     }
 }
 
-/// How deep data may be nested before it is refused: only a map that contains itself gets there.
+/// How deep data may be nested before it is refused: a map that contains itself gets there, and
+/// lists that a template puts into lists again and again. All of it is walked by recursion.
 pub(crate) const MAX_DATA_DEPTH: usize = 250;
+
+/// The refusal of things that are nested deeper than [`MAX_DATA_DEPTH`].
+pub(crate) fn too_deep(what: &str) -> FuncError {
+    FuncError::new(format!("{what} are nested deeper than {MAX_DATA_DEPTH} (bound: depth)"))
+}
 
 /// A value as JSON; bytes become base64. Floats stay floats: `goyaml` writes whole ones without a
 /// point, as Go does.

@@ -10,7 +10,8 @@ use super::convert::{is_empty, text_list, text_of};
 use super::{Args, FuncResult, Param, Registry};
 use crate::error::FuncError;
 use crate::value::{
-    self, Dict, Entries, MAX_DATA_DEPTH, as_dict, as_list, dict, is_nil, list, nil, type_name,
+    self, Dict, Entries, MAX_DATA_DEPTH, as_dict, as_list, dict, is_nil, list, nil, too_deep,
+    type_name,
 };
 
 pub(crate) fn register(r: &mut Registry) {
@@ -109,7 +110,7 @@ fn merge_all(a: Args<'_>, overwrite: bool) -> FuncResult {
 /// Fills what is missing or empty in `target`; with `overwrite` the source wins, maps are merged in both cases.
 fn merge(target: &Dict, source: &Dict, overwrite: bool, depth: usize) -> Result<(), FuncError> {
     if depth > MAX_DATA_DEPTH {
-        return Err("maps are nested deeper than 250 (bound: depth)".into());
+        return Err(too_deep("maps"));
     }
     // A snapshot: source and target may be the same map.
     for (key, from) in source.snapshot() {
@@ -137,7 +138,7 @@ fn merge(target: &Dict, source: &Dict, overwrite: bool, depth: usize) -> Result<
 
 fn copy(value: &Value, depth: usize) -> FuncResult {
     if depth > MAX_DATA_DEPTH {
-        return Err("values are nested deeper than 250 (bound: depth)".into());
+        return Err(too_deep("values"));
     }
     if let Some(items) = as_list(value) {
         let copies: Result<_, _> = items.iter().map(|item| copy(item, depth + 1)).collect();

@@ -8,7 +8,7 @@ use minijinja::Value;
 use super::convert::{deep_equal, go_kind, int64_of, is_empty, items, wrong_list};
 use super::{Args, Cx, FuncResult, Param, Registry};
 use crate::error::FuncError;
-use crate::value::{self, MAX_DATA_DEPTH, int, is_nil, list, nil};
+use crate::value::{self, MAX_DATA_DEPTH, int, is_nil, list, nil, too_deep};
 
 pub(crate) fn register(r: &mut Registry) {
     register_parts(r);
@@ -108,7 +108,7 @@ fn shallow(items: Vec<Value>) -> FuncResult {
         levels > 0 && items.iter().all(below)
     }
     if !fits(&items, MAX_DATA_DEPTH) {
-        return Err("lists are nested deeper than 250 (bound: depth)".into());
+        return Err(too_deep("lists"));
     }
     Ok(list(items))
 }
