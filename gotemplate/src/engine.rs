@@ -1,29 +1,25 @@
 //! Runs templates: sets of trees, their minijinja programs, and nested renders.
 //!
-//! Owns the meeting point with minijinja. A frame is one running template; it is the context
-//! of its program and answers `p(n)`. Knows nothing of Helm. Start at [`TemplateSet`].
+//! Owns the meeting point with minijinja. What one running template knows is in
+//! [`frame`](crate::frame). Knows nothing of Helm. Start at [`TemplateSet`].
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use minijinja::Value;
-use minijinja::value::{Object, ObjectRepr};
 
-use crate::ast::{DOT, ROOT, Slot, Tree};
+use crate::ast::Tree;
 use crate::budget::Budget;
-use crate::error::{Error, ErrorKind, FuncError};
-use crate::eval::Eval;
-use crate::funcs::{Args, Cx, Registry};
+use crate::error::{Error, ErrorKind};
+use crate::frame::Frame;
+use crate::funcs::Registry;
 use crate::host::Host;
 use crate::lex::Delimiters;
-use crate::lower::Op;
 use crate::parse::parse;
-use crate::passes::range_items;
 use crate::plain::PlainTemplates;
 use crate::print::quote;
 use crate::programs::{Numbered, Parsed, Programs, engine_error, lock, program};
-use crate::value::{GoObject, as_list, as_native, is_true};
 
 /// What a map without the asked-for key gives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,7 +78,7 @@ pub(crate) struct Layer {
 }
 
 impl Layer {
-    fn find(&self, name: &str) -> Option<&Numbered> {
+    pub(crate) fn find(&self, name: &str) -> Option<&Numbered> {
         self.trees.get(name).or_else(|| self.below.as_deref()?.find(name))
     }
 }
@@ -314,7 +310,7 @@ impl Run {
         Ok(top)
     }
 
-    fn render_tree(
+    pub(crate) fn render_tree(
         self: &Arc<Self>,
         layer: &Arc<Layer>,
         numbered: &Numbered,
@@ -328,20 +324,11 @@ impl Run {
         }
         let _open = self.budget.enter()?;
         let data = if data.is_none() { Value::UNDEFINED } else { data.clone() };
-        let mut slots = vec![Value::UNDEFINED; tree.slot_count as usize];
-        slots[ROOT as usize] = data.clone();
-        slots[DOT as usize] = data;
-        let frame = Frame {
-            run: self.clone(),
-            layer: layer.clone(),
-            tree: tree.clone(),
-            slots: Mutex::new(slots),
-            typed: Mutex::default(),
-        };
+        let frame = Frame::new(self, layer, tree, data);
         let env = &numbered.programs.env;
         let template =
             env.get_template(&numbered.number.to_string()).map_err(|e| engine_error(&e))?;
-        let context = Value::from_object(Context(Value::from_object(frame)));
+        let context = frame.into_context();
         if program.text_bytes < LARGE_TEXT {
             return template.render(context).map_err(own_error);
         }
@@ -368,198 +355,3 @@ pub(crate) fn carry(error: Error) -> minijinja::Error {
     minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, "template failed")
         .with_source(error)
 }
-
-/// The context of a program: it has one name in it, `p`.
-#[derive(Debug)]
-struct Context(Value);
-
-impl Object for Context {
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        self.get_value_by_str(key.as_str()?)
-    }
-
-    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
-        (key == "p").then(|| self.0.clone())
-    }
-}
-
-/// One running template: where its variables are.
-#[derive(Debug)]
-pub(crate) struct Frame {
-    pub run: Arc<Run>,
-    pub layer: Arc<Layer>,
-    pub tree: Arc<Tree>,
-    slots: Mutex<Vec<Value>>,
-    typed: Mutex<Vec<Slot>>,
-}
-
-impl Object for Frame {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Plain
-    }
-
-    fn call(
-        self: &Arc<Self>,
-        _: &mut minijinja::State<'_, '_>,
-        args: &[Value],
-    ) -> Result<Value, minijinja::Error> {
-        let op = args.first().and_then(Value::as_usize);
-        let Some(op) = op.and_then(|op| program(&self.tree).ops.get(op)) else {
-            return Ok(Value::from(""));
-        };
-        self.run_op(op, args.get(1)).map_err(carry)
-    }
-}
-
-impl Frame {
-    pub(crate) fn get(&self, slot: Slot) -> Value {
-        lock(&self.slots).get(slot as usize).cloned().unwrap_or_default()
-    }
-
-    pub(crate) fn set(&self, slot: Slot, value: Value) {
-        if let Some(place) = lock(&self.slots).get_mut(slot as usize) {
-            *place = value;
-        }
-    }
-
-    fn run_op(&self, op: &Op, item: Option<&Value>) -> Result<Value, Error> {
-        let eval =
-            |pipe: &crate::ast::Pipe| Eval::new(self, pipe.dot, pipe.pos, pipe).pipeline(pipe);
-        match op {
-            Op::Print(pipe) => self.printed(eval(pipe)?),
-            Op::Assign(pipe) => eval(pipe).map(|_| Value::from("")),
-            Op::If(pipe) => eval(pipe).map(|value| Value::from(is_true(&value))),
-            Op::With { pipe, inner } => {
-                let value = eval(pipe)?;
-                let truth = is_true(&value);
-                if truth {
-                    self.set(*inner, value);
-                }
-                Ok(Value::from(truth))
-            }
-            Op::Range { pipe, inner } => self.range(pipe, *inner),
-            Op::RangeTest { pipe, inner } => {
-                let found = self.range(pipe, *inner)?;
-                let is_any = found.try_iter().is_ok_and(|mut items| items.next().is_some());
-                self.set(*inner, found);
-                Ok(Value::from(is_any))
-            }
-            Op::Items(slot) => Ok(self.get(*slot)),
-            Op::Bind { pipe, inner, text_bytes } => {
-                self.run.budget.take_steps(1)?;
-                self.run.budget.take_output(*text_bytes)?;
-                self.bind(&pipe.decls, *inner, item);
-                Ok(Value::from(""))
-            }
-            Op::Template(call) => {
-                let mut eval = Eval::new(self, call.dot, call.pos, &**call);
-                let Some(found) = self.layer.find(&call.name) else {
-                    let name = quote(&call.name);
-                    return Err(eval.error(format_args!("template {name} not defined")));
-                };
-                let data = match &call.pipe {
-                    Some(pipe) => eval.pipeline(pipe)?,
-                    None => Value::UNDEFINED,
-                };
-                self.run.render_tree(&self.layer, found, &data).map(Value::from)
-            }
-            Op::Text(text) => Ok(Value::from(text.clone())),
-        }
-    }
-
-    fn range(&self, pipe: &crate::ast::Pipe, inner: Slot) -> Result<Value, Error> {
-        let mut eval = Eval::new(self, pipe.dot, pipe.pos, pipe);
-        let value = eval.pipeline(pipe)?;
-        self.note_typed(&value, pipe, inner);
-        range_items(&value, pipe.decls.len() > 1).map_err(|text| eval.error(text))
-    }
-
-    // Of the elements of a number or of a `[]int` Go knows the type; see [`Frame::is_typed`].
-    fn note_typed(&self, value: &Value, pipe: &crate::ast::Pipe, inner: Slot) {
-        let is_typed = match as_native(value) {
-            Some(native) => native.items().is_some(),
-            None => value.is_integer(),
-        };
-        let mut typed = lock(&self.typed);
-        if !is_typed && typed.is_empty() {
-            return;
-        }
-        let slots = [Some(inner), pipe.decls.last().and_then(|decl| decl.slot)];
-        for slot in slots.into_iter().flatten() {
-            typed.retain(|known| *known != slot);
-            if is_typed {
-                typed.push(slot);
-            }
-        }
-    }
-
-    /// Whether a slot holds elements whose type Go knows without looking at them.
-    pub(crate) fn is_typed(&self, slot: Slot) -> bool {
-        lock(&self.typed).contains(&slot)
-    }
-
-    fn printed(&self, value: Value) -> Result<Value, Error> {
-        if let Some(text) = value.as_str() {
-            self.run.budget.take_output(text.len())?;
-            return Ok(value);
-        }
-        if value.is_undefined() {
-            return Ok(Value::from("<no value>"));
-        }
-        let text = crate::print::to_text(&value);
-        self.run.budget.take_output(text.len())?;
-        Ok(Value::from(text))
-    }
-
-    fn bind(&self, decls: &[crate::ast::Decl], inner: Slot, item: Option<&Value>) {
-        let item = item.cloned().unwrap_or_default();
-        let slot = |index: usize| decls.get(index).and_then(|decl| decl.slot);
-        let element = match as_list(&item) {
-            Some([key, element]) if decls.len() > 1 => {
-                if let Some(slot) = slot(0) {
-                    self.set(slot, key.clone());
-                }
-                if let Some(slot) = slot(1) {
-                    self.set(slot, element.clone());
-                }
-                element.clone()
-            }
-            _ => {
-                if let Some(slot) = slot(0) {
-                    self.set(slot, item.clone());
-                }
-                item
-            }
-        };
-        self.set(inner, element);
-    }
-}
-
-/// A method called from a `.j2` template.
-pub(crate) fn call_native(
-    state: &mut minijinja::State<'_, '_>,
-    object: &dyn GoObject,
-    method: &str,
-    args: &[Value],
-) -> Result<Value, minijinja::Error> {
-    let unknown = || minijinja::Error::from(minijinja::ErrorKind::UnknownMethod);
-    if object.method(method).is_none() {
-        return Err(unknown());
-    }
-    let anchor = state.lookup(ANCHOR).ok_or_else(unknown)?;
-    let anchor = anchor.downcast_object_ref::<Anchor>().ok_or_else(unknown)?;
-    let cx = Cx { run: &anchor.run, layer: &anchor.layer };
-    object.call(&cx, method, Args(args)).map_err(|FuncError(error)| carry(error))
-}
-
-/// The name under which a `.j2` render finds its way back to the run.
-pub(crate) const ANCHOR: &str = "\u{1}run";
-
-/// See [`ANCHOR`].
-#[derive(Debug)]
-pub(crate) struct Anchor {
-    pub run: Arc<Run>,
-    pub layer: Arc<Layer>,
-}
-
-impl Object for Anchor {}

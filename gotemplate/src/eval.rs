@@ -9,8 +9,9 @@ use std::sync::Arc;
 use minijinja::Value;
 
 use crate::ast::{Command, Expr, ExprKind, Number, Pipe, Pos, Slot};
-use crate::engine::{Frame, MissingKey};
+use crate::engine::MissingKey;
 use crate::error::{Error, ErrorKind, FuncError};
+use crate::frame::Frame;
 use crate::funcs::builtin::call_error;
 use crate::funcs::{Args, Cx, Func, FuncResult, Param};
 use crate::int_width::{Width, width};

@@ -16,6 +16,7 @@ mod budget;
 mod engine;
 mod error;
 mod eval;
+mod frame;
 pub mod funcs;
 mod host;
 mod int_width;

@@ -14,11 +14,11 @@ use minijinja::value::{Object, Rest, Value};
 use minijinja::{AutoEscape, Environment, State, UndefinedBehavior};
 
 use crate::budget::Budget;
-use crate::engine::{ANCHOR, Anchor, Layer, Run, carry};
-use crate::error::{Error, ErrorKind};
+use crate::engine::{Layer, Run, carry};
+use crate::error::{Error, ErrorKind, FuncError};
 use crate::eval::call_plain;
-use crate::funcs::{Cx, Func, Registry};
-use crate::value::{adopt, is_nil};
+use crate::funcs::{Args, Cx, Func, Registry};
+use crate::value::{GoObject, adopt, is_nil};
 
 // Instructions of one template; the render's budget bounds what its functions do.
 const FUEL: u64 = 10_000_000;
@@ -135,6 +135,23 @@ fn call(state: &State<'_, '_>, func: &Func, args: &[Value]) -> Result<Value, min
     })
 }
 
+/// A method called from a `.j2` template.
+pub(crate) fn call_native(
+    state: &mut minijinja::State<'_, '_>,
+    object: &dyn GoObject,
+    method: &str,
+    args: &[Value],
+) -> Result<Value, minijinja::Error> {
+    let unknown = || minijinja::Error::from(minijinja::ErrorKind::UnknownMethod);
+    if object.method(method).is_none() {
+        return Err(unknown());
+    }
+    let anchor = state.lookup(ANCHOR).ok_or_else(unknown)?;
+    let anchor = anchor.downcast_object_ref::<Anchor>().ok_or_else(unknown)?;
+    let cx = Cx { run: &anchor.run, layer: &anchor.layer };
+    object.call(&cx, method, Args(args)).map_err(|FuncError(error)| carry(error))
+}
+
 // The place in the template, then the cause: ours if there is one, else minijinja's.
 fn error(kind: ErrorKind, name: &str, error: &minijinja::Error) -> Error {
     let place = format!("{}:{}", error.name().unwrap_or(name), error.line().unwrap_or(0));
@@ -155,6 +172,18 @@ fn error(kind: ErrorKind, name: &str, error: &minijinja::Error) -> Error {
     };
     Error::new(kind, format!("template: {place}: {detail}"))
 }
+
+/// The name under which a `.j2` render finds its way back to the run.
+const ANCHOR: &str = "\u{1}run";
+
+/// See [`ANCHOR`].
+#[derive(Debug)]
+struct Anchor {
+    run: Arc<Run>,
+    layer: Arc<Layer>,
+}
+
+impl Object for Anchor {}
 
 /// The data, and the way back to the run for functions.
 #[derive(Debug)]

@@ -14,8 +14,12 @@
 //! | map[string]any | [`Dict`]: changed in place by `set` and `merge`, ranged over in key order |
 //! | structs and values with methods | [`Native`] around a [`GoObject`] |
 //!
-//! Owns conversion, truth, type names and JSON. Printing is in [`crate::print`]; comparison in
-//! `funcs::builtin`. Start at [`Dict`] and [`kind_of`].
+//! Owns maps, lists, truth and type names. JSON is in `json`, values with methods are in `object`,
+//! printing is in [`crate::print`], comparison in `funcs::builtin`. Start at [`Dict`] and
+//! [`kind_of`].
+
+mod json;
+mod object;
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -23,11 +27,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use minijinja::value::{Enumerator, Object, ObjectRepr, Value, ValueKind};
-use serde_json::Value as Json;
 
 use crate::error::FuncError;
-use crate::funcs::{Args, Cx, FuncResult, Param};
 use crate::int_width::{Width, width};
+
+pub use json::{from_json, from_json_floats, to_json};
+pub use object::{GoObject, Native, as_native, downcast, native};
 
 /// The entries of a [`Dict`].
 pub type Entries = BTreeMap<Arc<str>, Value>;
@@ -134,126 +139,6 @@ impl Object for Dict {
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&crate::print::to_text(&Value::from_dyn_object(self.clone())))
     }
-}
-
-/// A Go value that is more than data: a struct with fields, or something with methods.
-///
-/// Implement it for time values, `.Files`, `.Capabilities` and the like, and make a value of it
-/// with [`native`].
-pub trait GoObject: fmt::Debug + Send + Sync + 'static {
-    /// Go's name of the type, such as `time.Time`.
-    fn type_name(&self) -> &'static str;
-
-    /// Go's kind of the type.
-    fn kind(&self) -> &'static str {
-        "struct"
-    }
-
-    /// A struct's field (or a map's entry); `None` if there is none.
-    fn field(&self, _name: &str) -> Option<Value> {
-        None
-    }
-
-    /// The parameters of a method; `None` if there is no method of that name. Methods are found
-    /// before fields.
-    fn method(&self, _name: &str) -> Option<&'static [Param]> {
-        None
-    }
-
-    /// Calls a method that [`GoObject::method`] knows, with checked arguments.
-    ///
-    /// # Errors
-    /// The method's own error.
-    fn call(&self, _cx: &Cx<'_>, _method: &str, _args: Args<'_>) -> FuncResult {
-        Ok(nil())
-    }
-
-    /// What `range` runs over, if it may; keys and values in Go's order.
-    fn entries(&self) -> Option<Vec<(Value, Value)>> {
-        None
-    }
-
-    /// The items, if the value is a slice with methods: it is then used as a list everywhere.
-    fn items(&self) -> Option<&[Value]> {
-        None
-    }
-
-    /// What `{{ . }}` prints.
-    fn print(&self) -> String;
-
-    /// What `toJson` and `toYaml` write.
-    fn to_json(&self) -> Json {
-        Json::String(self.print())
-    }
-
-    /// Go's truth: structs are true, maps are if they have entries.
-    fn is_true(&self) -> bool {
-        true
-    }
-
-    /// For [`downcast`]: write `self`.
-    fn as_any(&self) -> &dyn Any;
-}
-
-/// The minijinja object around a [`GoObject`].
-pub struct Native(Box<dyn GoObject>);
-
-impl Native {
-    /// The Go value.
-    #[must_use]
-    pub fn get(&self) -> &dyn GoObject {
-        &*self.0
-    }
-}
-
-impl fmt::Debug for Native {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl Object for Native {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Plain
-    }
-
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        self.0.field(key.as_str()?)
-    }
-
-    fn is_true(self: &Arc<Self>) -> bool {
-        self.0.is_true()
-    }
-
-    fn call_method(
-        self: &Arc<Self>,
-        state: &mut minijinja::State<'_, '_>,
-        method: &str,
-        args: &[Value],
-    ) -> Result<Value, minijinja::Error> {
-        crate::engine::call_native(state, &*self.0, method, args)
-    }
-
-    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.print())
-    }
-}
-
-/// A value with fields or methods.
-pub fn native(object: impl GoObject) -> Value {
-    Value::from_object(Native(Box::new(object)))
-}
-
-/// The [`GoObject`] in a value.
-#[must_use]
-pub fn as_native(value: &Value) -> Option<&dyn GoObject> {
-    value.downcast_object_ref::<Native>().map(Native::get)
-}
-
-/// The concrete [`GoObject`] in a value, such as a time.
-#[must_use]
-pub fn downcast<T: GoObject>(value: &Value) -> Option<&T> {
-    as_native(value)?.as_any().downcast_ref()
 }
 
 /// Go's nil.
@@ -454,41 +339,6 @@ pub fn as_float(value: &Value) -> Option<f64> {
     if kind_of(value) == Kind::Float { f64::try_from(value.clone()).ok() } else { None }
 }
 
-/// A value from JSON, with numbers as they stand: integers become `int64`, others `float64`.
-/// Decode with Go's rules (`goyaml::json::go_number_value`) first where every number is a float.
-#[must_use]
-pub fn from_json(json: &Json) -> Value {
-    match json {
-        Json::Null => nil(),
-        Json::Bool(flag) => Value::from(*flag),
-        Json::Number(number) => match number.as_i64() {
-            Some(whole) => int64(whole),
-            None => Value::from(number.as_f64().unwrap_or(f64::NAN)),
-        },
-        Json::String(text) => Value::from(text.as_str()),
-        Json::Array(items) => list(items.iter().map(from_json).collect()),
-        Json::Object(entries) => dict(
-            entries.iter().map(|(key, item)| (Arc::from(key.as_str()), from_json(item))).collect(),
-        ),
-    }
-}
-
-/// A value from JSON as Go decodes it into an empty interface: every number is a `float64`.
-#[must_use]
-pub fn from_json_floats(json: &Json) -> Value {
-    match json {
-        Json::Number(number) => Value::from(number.as_f64().unwrap_or(f64::NAN)),
-        Json::Array(items) => list(items.iter().map(from_json_floats).collect()),
-        Json::Object(entries) => dict(
-            entries
-                .iter()
-                .map(|(key, item)| (Arc::from(key.as_str()), from_json_floats(item)))
-                .collect(),
-        ),
-        other => from_json(other),
-    }
-}
-
 /// How deep data may be nested before it is refused: a map that contains itself gets there, and
 /// lists that a template puts into lists again and again. All of it is walked by recursion.
 pub(crate) const MAX_DATA_DEPTH: usize = 250;
@@ -496,54 +346,6 @@ pub(crate) const MAX_DATA_DEPTH: usize = 250;
 /// The refusal of things that are nested deeper than [`MAX_DATA_DEPTH`].
 pub(crate) fn too_deep(what: &str) -> FuncError {
     FuncError::new(format!("{what} are nested deeper than {MAX_DATA_DEPTH} (bound: depth)"))
-}
-
-/// A value as JSON; bytes become base64. Floats stay floats: `goyaml` writes whole ones without a
-/// point, as Go does.
-///
-/// # Errors
-/// When the value contains itself, or a number that JSON does not have.
-pub fn to_json(value: &Value) -> Result<Json, FuncError> {
-    to_json_at(value, 0)
-}
-
-fn to_json_at(value: &Value, depth: usize) -> Result<Json, FuncError> {
-    if depth > MAX_DATA_DEPTH {
-        return Err("json: unsupported value: encountered a cycle".into());
-    }
-    Ok(match kind_of(value) {
-        Kind::Nil => Json::Null,
-        Kind::Bool => Json::Bool(value.is_true()),
-        Kind::Int => value.as_i64().map_or(Json::Null, Json::from),
-        Kind::Float => float_to_json(as_float(value).unwrap_or_default())?,
-        Kind::Str => Json::String(value.as_str().unwrap_or_default().to_owned()),
-        Kind::Bytes => {
-            use base64::Engine as _;
-            let bytes = value.as_bytes().unwrap_or_default();
-            Json::String(base64::engine::general_purpose::STANDARD.encode(bytes))
-        }
-        Kind::List => {
-            let items = as_list(value).unwrap_or_default();
-            let items: Result<_, _> = items.iter().map(|i| to_json_at(i, depth + 1)).collect();
-            Json::Array(items?)
-        }
-        Kind::Map => {
-            let entries = as_dict(value).map(Dict::snapshot).unwrap_or_default();
-            let mut object = serde_json::Map::new();
-            for (key, item) in &entries {
-                object.insert(key.to_string(), to_json_at(item, depth + 1)?);
-            }
-            Json::Object(object)
-        }
-        Kind::Native => as_native(value).map_or(Json::Null, GoObject::to_json),
-        Kind::Foreign => foreign_to_json(value, depth)?,
-    })
-}
-
-fn float_to_json(number: f64) -> Result<Json, FuncError> {
-    serde_json::Number::from_f64(number).map(Json::Number).ok_or_else(|| {
-        FuncError::new(format!("json: unsupported value: {}", crate::print::float_text(number)))
-    })
 }
 
 /// A value that a `.j2` template wrote down, `{"a": [1]}`, as Go's maps and lists.
@@ -560,21 +362,6 @@ pub(crate) fn adopt(value: &Value) -> Value {
         (Arc::from(key.to_string()), adopt(&item))
     };
     dict(items.map(entry).collect())
-}
-
-// Maps and lists that a `.j2` template wrote down.
-fn foreign_to_json(value: &Value, depth: usize) -> Result<Json, FuncError> {
-    let Ok(items) = value.try_iter() else { return Ok(Json::String(value.to_string())) };
-    if value.kind() != ValueKind::Map {
-        let items: Result<_, _> = items.map(|item| to_json_at(&item, depth + 1)).collect();
-        return Ok(Json::Array(items?));
-    }
-    let mut object = serde_json::Map::new();
-    for key in items {
-        let item = value.get_item(&key).unwrap_or_default();
-        object.insert(key.to_string(), to_json_at(&item, depth + 1)?);
-    }
-    Ok(Json::Object(object))
 }
 
 #[cfg(test)]
@@ -594,12 +381,5 @@ mod tests {
         assert_eq!(type_name(&int(1)), "int");
         assert_eq!(type_name(&int64(1)), "int64");
         assert_eq!(type_name(&Value::from(1.0)), "float64");
-    }
-
-    #[test]
-    fn a_map_that_contains_itself_is_refused_as_json() {
-        let map = dict(Entries::new());
-        as_dict(&map).unwrap().insert("self", map.clone());
-        assert!(to_json(&map).is_err());
     }
 }
