@@ -13,6 +13,7 @@ pub mod figures;
 pub mod fleet;
 pub mod githttp;
 pub mod hostlet;
+pub mod link_order;
 pub mod measure;
 pub mod peers;
 pub mod pki;

@@ -1,6 +1,6 @@
 //! Project tasks: `cargo xtask <task>`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -68,6 +68,8 @@ enum Task {
     Crds,
     /// Records what kube-apiserver answers to the scripts of hub/tests/differential.
     RecordHub,
+    /// Records which functions run, for the linker (see cli/build.rs). Needs valgrind.
+    LinkOrder,
 }
 
 fn main() -> ExitCode {
@@ -91,6 +93,7 @@ fn main() -> ExitCode {
         }
         Task::Crds => refresh_crds(),
         Task::RecordHub => record_hub(),
+        Task::LinkOrder => link_order(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -99,6 +102,22 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Tells the story of a delivery with the optimized program, and writes down what of it ran.
+fn link_order() -> Result<()> {
+    let build = ["rustc", "--locked", "--release", "-p", "cli", "--bin", "fleet"];
+    succeed(cargo().args(build).args(["--", "-C", "strip=none"]))?;
+    let program = target_folder().join("release/fleet");
+    build_peers()?;
+    let folder = tempfile::tempdir()?;
+    let watched = e2e::link_order::watched_program(folder.path(), &program)?;
+    tell_with(&watched, "delivery", &[(e2e::cluster::HUB_SWITCH, "1".to_owned())])?;
+    let functions = e2e::link_order::order(folder.path(), &program)?;
+    let path = workspace().join("cli/link/order.txt");
+    std::fs::write(&path, functions.join("\n") + "\n").context("write the order")?;
+    e2e::say(&format!("{} functions in {}", functions.len(), path.display()));
+    Ok(())
 }
 
 /// Plays the scripts of the hub's differential suite to a real kube-apiserver.
@@ -162,6 +181,11 @@ fn tell(filter: &str, release: bool, variables: &[(&str, String)]) -> Result<()>
         }
         fleet
     })?;
+    tell_with(&fleet, filter, variables)
+}
+
+/// Tells the stories with this program.
+fn tell_with(fleet: &Path, filter: &str, variables: &[(&str, String)]) -> Result<()> {
     let mut command = cargo();
     command
         .args(["test", "--locked", "-p", "e2e", "--test", "conformance", "--", filter])
@@ -239,7 +263,7 @@ fn build_fleet(release: bool) -> Result<PathBuf> {
 }
 
 /// Builds this program optimized, beside the optimized `fleet`, and returns its path.
-fn build_self(fleet: &std::path::Path) -> Result<PathBuf> {
+fn build_self(fleet: &Path) -> Result<PathBuf> {
     succeed(
         cargo()
             .args(["build", "--locked", "--release", "-p", "cli", "-p", "e2e"])
