@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use bundle_format::api::{
-    Cluster, ClusterGroup, ClusterGroupDisplay, ClusterGroupStatus, ConditionState, set_condition,
+    BundleSummary, Cluster, ClusterGroup, ClusterGroupDisplay, ClusterGroupStatus, ClusterStatus,
+    ConditionState, ResourceCounts, set_condition,
 };
 use bundle_format::summary::resources::add_counts;
 use bundle_format::summary::{add_summary, is_ready, ready_message, worst_state};
@@ -19,6 +20,19 @@ use crate::error::Error;
 
 /// The most members that are listed by name.
 const MAX_LISTED: usize = 10;
+
+/// Whether two states of a Cluster are the same to the groups it is in.
+pub fn says_same(old: &Cluster, new: &Cluster) -> bool {
+    fn says(cluster: &Cluster) -> Option<(&BundleSummary, &ResourceCounts, bool)> {
+        let status = cluster.status.as_ref()?;
+        Some((&status.summary, &status.resource_counts, is_offline(status)))
+    }
+    says(old) == says(new)
+}
+
+fn is_offline(status: &ClusterStatus) -> bool {
+    status.display.state == "Offline"
+}
 
 /// Brings the status of one group up to date.
 pub async fn reconcile_group(ctx: &Context, key: &ObjectKey) -> Result<NextWake, Error> {
@@ -63,7 +77,7 @@ fn summarize_group(
         add_summary(&mut status.summary, &part.summary);
         add_counts(&mut status.resource_counts, &part.resource_counts);
         // A cluster whose agent went away says what was; that is not ready.
-        if !is_ready(&part.summary) || part.display.state == "Offline" {
+        if !is_ready(&part.summary) || is_offline(part) {
             status.non_ready_cluster_count += 1;
             non_ready.push(cluster.name_any());
         }
@@ -92,7 +106,7 @@ fn summarize_group(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bundle_format::api::{BundleSummary, LabelSelector};
+    use bundle_format::api::LabelSelector;
 
     fn cluster(name: &str, ready: i64, desired_ready: i64) -> Arc<Cluster> {
         let mut cluster = Cluster::default();

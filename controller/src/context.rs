@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::Client;
 use runtime::clock::time_text;
-use runtime::control_loop::QueueConfig;
+use runtime::control_loop::{QueueConfig, QueueStats};
 use runtime::events::Events;
 use runtime::pace::Pace;
 use runtime::{ObjectKey, Queue};
@@ -73,6 +73,22 @@ impl Queues {
             unserved: Queue::new("unserved", config(2)),
             hub: Queue::new("hub", config(1)),
         }
+    }
+
+    /// The name of each queue and its numbers.
+    pub fn stats(&self) -> [(&'static str, QueueStats); 10] {
+        [
+            (self.bundles.name(), self.bundles.stats()),
+            (self.clusters.name(), self.clusters.stats()),
+            (self.groups.name(), self.groups.stats()),
+            (self.git_repos.name(), self.git_repos.stats()),
+            (self.contents.name(), self.contents.stats()),
+            (self.tokens.name(), self.tokens.stats()),
+            (self.registrations.name(), self.registrations.stats()),
+            (self.orphans.name(), self.orphans.stats()),
+            (self.unserved.name(), self.unserved.stats()),
+            (self.hub.name(), self.hub.stats()),
+        ]
     }
 }
 

@@ -11,6 +11,7 @@ pub mod config;
 pub mod content_gc;
 pub mod context;
 pub mod error;
+pub mod fleet;
 pub mod git_repo;
 pub mod metrics;
 pub mod objects;

@@ -14,6 +14,7 @@ use kube::api::ObjectMeta;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::context::Context;
@@ -51,6 +52,7 @@ impl Collector for StateMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let source = self.source.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
         let Some(ctx) = source else { return Ok(()) };
+        passes(&ctx, &mut encoder)?;
         for (name, samples) in collect(&ctx) {
             let mut family =
                 encoder.encode_descriptor(&name, "As in Fleet 0.16", None, MetricType::Gauge)?;
@@ -60,6 +62,21 @@ impl Collector for StateMetrics {
         }
         Ok(())
     }
+}
+
+/// How many passes each queue ran, under the name every controller gives this number.
+fn passes(ctx: &Context, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+    let (name, help) = ("controller_runtime_reconcile", "Passes by controller and result");
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (queue, stats) in ctx.queues.stats() {
+        let done = stats.pass_count - stats.failure_count;
+        for (result, count) in [("success", done), ("error", stats.failure_count)] {
+            let labels: Labels =
+                vec![("controller", queue.to_owned()), ("result", result.to_owned())];
+            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
 }
 
 fn collect(ctx: &Context) -> Samples {

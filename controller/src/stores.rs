@@ -19,6 +19,7 @@ use runtime::cache::CacheBuilder;
 use runtime::{Cache, ObjectKey};
 use serde::{Deserialize, Deserializer};
 
+use crate::fleet::Fleet;
 use crate::unserved::UnservedStores;
 
 /// Index of BundleDeployments by `<namespace>/<name>` of their Bundle.
@@ -27,10 +28,13 @@ pub const BY_BUNDLE: &str = "bundle";
 pub const BY_REPO: &str = "repo";
 /// Index of Bundles and BundleDeployments by the Content they need.
 pub const BY_CONTENT: &str = "content";
-/// Index of Clusters by `<namespace>/<clientID>`.
+/// Index of Clusters and ClusterRegistrations by `<namespace>/<clientID>`.
 pub const BY_CLIENT_ID: &str = "client-id";
 /// Index of Clusters by the namespace of their BundleDeployments.
 pub const BY_CLUSTER_NAMESPACE: &str = "cluster-namespace";
+
+/// Index of ClusterRegistrations that are not granted, by namespace.
+pub const WAITING: &str = "waiting";
 
 /// A Bundle whose files were replaced by their identity as soon as they were read: they are big,
 /// and only needed once per version.
@@ -117,6 +121,8 @@ pub struct Stores {
     pub credentials: Cache<PartialObjectMeta<Secret>>,
     /// Objects of kinds that are not served. Nothing waits for them.
     pub unserved: UnservedStores,
+    /// Clusters and groups put together, as bundles look at them.
+    pub fleet: Fleet,
 }
 
 impl Stores {
@@ -139,7 +145,7 @@ impl Stores {
             policies: CacheBuilder::new(client.clone()).start(),
             contents: CacheBuilder::new(client.clone()).metadata_only().start(),
             tokens: CacheBuilder::new(client.clone()).start(),
-            registrations: CacheBuilder::new(client.clone()).start(),
+            registrations: registrations(client),
             bundle_values: CacheBuilder::new(client.clone())
                 .fields(&format!("type={}", labels::BUNDLE_VALUES_TYPE))
                 .start(),
@@ -153,6 +159,7 @@ impl Stores {
                 .metadata_only()
                 .start(),
             unserved: UnservedStores::start(client),
+            fleet: Fleet::default(),
         }
     }
 
@@ -193,6 +200,20 @@ fn clusters(client: &Client) -> Cache<Cluster> {
         })
         .index(BY_CLUSTER_NAMESPACE, |cluster: &Cluster| {
             cluster.cluster_namespace().map(str::to_owned).into_iter().collect()
+        })
+        .start()
+}
+
+fn registrations(client: &Client) -> Cache<ClusterRegistration> {
+    CacheBuilder::new(client.clone())
+        .index(BY_CLIENT_ID, |request: &ClusterRegistration| {
+            let namespace = request.metadata.namespace.as_deref().unwrap_or_default();
+            vec![format!("{namespace}/{}", request.spec.client_id)]
+        })
+        .index(WAITING, |request: &ClusterRegistration| {
+            let is_granted = request.status.as_ref().is_some_and(|status| status.granted);
+            let namespace = request.metadata.namespace.clone().unwrap_or_default();
+            (!is_granted).then_some(namespace).into_iter().collect()
         })
         .start()
 }

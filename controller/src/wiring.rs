@@ -9,15 +9,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bundle_format::api::{BundleDeployment, Cluster, labels};
-use kube::ResourceExt;
+use bundle_format::api::{BundleDeployment, Cluster, labels, names};
 use kube::api::ObjectMeta;
+use kube::{Resource as _, ResourceExt};
 use runtime::{Change, ObjectKey};
 
+use crate::cluster_group;
 use crate::config::HubConfig;
 use crate::content_gc::COUNT_DELAY;
 use crate::context::{Context, Orphan};
-use crate::stores::{KnownBundle, bundle_of, contents_of, repo_of};
+use crate::stores::{KnownBundle, WAITING, bundle_of, contents_of, repo_of};
 
 /// Delay of a Bundle's pass after something it may depend on changed.
 const BUNDLE_DELAY: Duration = Duration::from_millis(50);
@@ -85,16 +86,15 @@ fn connect_clusters(ctx: &Arc<Context>) {
             true => ctx.wake_cluster_summary(change.key.clone()),
             false => ctx.queues.clusters.add(change.key.clone()),
         }
-        for group in ctx.stores.groups.list_in(namespace) {
-            ctx.queues.groups.add_after(ObjectKey::of_meta(&group.metadata), GROUP_DELAY);
-        }
+        wake_groups(&ctx, change);
         if targeting_changed(change) {
-            wake_bundles_for(&ctx, namespace);
-            for request in ctx.stores.registrations.list_in(namespace) {
-                if !request.status.as_ref().is_some_and(|status| status.granted) {
-                    ctx.queues.registrations.add(ObjectKey::of_meta(&request.metadata));
-                }
+            wake_touched(&ctx, ctx.stores.fleet.set_cluster(&change.key, change.new.as_deref()));
+            // Whether a Policy is meant for it depends on the Cluster too.
+            let agent = ObjectKey::new(namespace, names::agent_bundle(&change.key.name));
+            if ctx.stores.bundles.exists(&agent) {
+                wake_touched(&ctx, vec![agent]);
             }
+            wake_waiting_requests(&ctx, namespace);
         }
         if change.is_deletion() {
             ctx.memory.forget_cluster(&change.key);
@@ -142,16 +142,47 @@ fn targeting_changed(change: &Change<Cluster>) -> bool {
         || schedule(old) != schedule(new)
 }
 
-/// Wakes the Bundles that may go to clusters of a namespace: its own, and those mapped to it.
-fn wake_bundles_for(ctx: &Context, namespace: &str) {
-    let mut homes = BTreeSet::from([namespace.to_owned()]);
-    homes.extend(ctx.stores.mappings.list().iter().filter_map(|mapping| mapping.namespace()));
-    for home in homes {
-        for known in ctx.stores.bundles.list_in(&home) {
-            let key = ObjectKey::of_meta(&known.bundle.metadata);
-            ctx.memory.mark_stale(&key);
-            ctx.queues.bundles.add_after(key, BUNDLE_DELAY);
+/// Wakes Bundles to whose plan something happened.
+fn wake_touched(ctx: &Context, bundles: Vec<ObjectKey>) {
+    for bundle in bundles {
+        ctx.memory.mark_stale(&bundle);
+        ctx.queues.bundles.add_after(bundle, BUNDLE_DELAY);
+    }
+}
+
+/// Wakes all Bundles of a namespace: a rule for all of them changed.
+fn wake_bundles_of(ctx: &Context, namespace: &str) {
+    let bundles = ctx.stores.bundles.list_in(namespace);
+    wake_touched(ctx, bundles.iter().map(|known| ObjectKey::of_meta(known.meta())).collect());
+}
+
+/// Wakes the groups a Cluster left or joined, and those it is in if it says something else now.
+fn wake_groups(ctx: &Context, change: &Change<Cluster>) {
+    let says_same = matches!((&change.old, &change.new), (Some(old), Some(new))
+        if cluster_group::says_same(old, new));
+    let is_same_member = matches!((&change.old, &change.new), (Some(old), Some(new))
+        if old.metadata.labels == new.metadata.labels);
+    if says_same && is_same_member {
+        return;
+    }
+    let groups_of = |side: &Option<Arc<Cluster>>| {
+        let held = side.as_ref();
+        held.map(|held| ctx.stores.fleet.groups_holding(&change.key.namespace, held.labels()))
+            .unwrap_or_default()
+    };
+    let (before, after) = (groups_of(&change.old), groups_of(&change.new));
+    for group in before.union(&after) {
+        let is_member = before.contains(group) && after.contains(group);
+        if !(says_same && is_member) {
+            ctx.queues.groups.add_after(group.clone(), GROUP_DELAY);
         }
+    }
+}
+
+/// Wakes the requests of a namespace that were not granted yet.
+fn wake_waiting_requests(ctx: &Context, namespace: &str) {
+    for request in ctx.stores.registrations.by_index(WAITING, namespace) {
+        ctx.queues.registrations.add(ObjectKey::of_meta(&request.metadata));
     }
 }
 
@@ -167,24 +198,24 @@ fn connect_targeting(ctx: &Arc<Context>) {
             return;
         }
         ctx.queues.groups.add(change.key.clone());
-        wake_bundles_for(&ctx, &change.key.namespace);
+        wake_touched(&ctx, ctx.stores.fleet.set_group(&change.key, change.new.as_deref()));
     });
     let weak = Arc::downgrade(ctx);
     ctx.stores.mappings.subscribe(move |change| {
         if let Some(ctx) = weak.upgrade() {
-            wake_bundles_for(&ctx, &change.key.namespace);
+            wake_bundles_of(&ctx, &change.key.namespace);
         }
     });
     let weak = Arc::downgrade(ctx);
     ctx.stores.policies.subscribe(move |change| {
         if let Some(ctx) = weak.upgrade() {
-            wake_bundles_for(&ctx, &change.key.namespace);
+            wake_bundles_of(&ctx, &change.key.namespace);
         }
     });
     let weak = Arc::downgrade(ctx);
     ctx.stores.restrictions.subscribe(move |change| {
         if let Some(ctx) = weak.upgrade() {
-            wake_bundles_for(&ctx, &change.key.namespace);
+            wake_bundles_of(&ctx, &change.key.namespace);
         }
     });
 }
@@ -296,6 +327,8 @@ fn connect_deployments(ctx: &Arc<Context>) {
 
 fn wake_owners(ctx: &Context, deployment: &BundleDeployment, gone: bool) {
     if let Some(bundle) = bundle_of(&deployment.metadata) {
+        let home = deployment.metadata.namespace.as_deref().unwrap_or_default();
+        ctx.memory.note_report(&bundle, home);
         let delay = if gone { Duration::ZERO } else { REPORT_DELAY };
         ctx.queues.bundles.add_after(bundle, delay);
     }
@@ -322,9 +355,7 @@ fn connect_registration(ctx: &Arc<Context>) {
     ctx.stores.tokens.subscribe(move |change| {
         let Some(ctx) = weak.upgrade() else { return };
         ctx.queues.tokens.add(change.key.clone());
-        for request in ctx.stores.registrations.list_in(&change.key.namespace) {
-            ctx.queues.registrations.add(ObjectKey::of_meta(&request.metadata));
-        }
+        wake_waiting_requests(&ctx, &change.key.namespace);
     });
     let weak = Arc::downgrade(ctx);
     ctx.stores.registrations.subscribe(move |change| {

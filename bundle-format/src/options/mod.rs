@@ -3,6 +3,7 @@
 //! Owns how bundle, target, customizations and cluster make them, and the deployment id that
 //! follows. Must not know rollouts or Secrets' objects. Start at [`resolve_target`].
 
+pub mod memo;
 pub mod merge;
 pub mod moved;
 pub mod values;
@@ -23,6 +24,7 @@ use crate::error::{Classify, ErrorClass};
 use crate::placement::Placed;
 use crate::target::{Choice, ClusterView, Match};
 
+use memo::{Made, Memo};
 use merge::merge_options;
 pub use values::ValuesError;
 
@@ -98,6 +100,7 @@ pub struct Resolver<'b> {
     content: &'b ContentId,
     rules: Rules,
     shared: BTreeMap<Choice, Shared>,
+    memo: Memo,
 }
 
 /// Options of one choice before the cluster comes in.
@@ -105,14 +108,31 @@ pub struct Resolver<'b> {
 struct Shared {
     merged: BundleDeploymentOptions,
     needs_cluster: bool,
-    unlabelled: Option<(Arc<BundleDeploymentOptions>, OptionsHash)>,
-    labelled: Option<(Arc<BundleDeploymentOptions>, OptionsHash)>,
+    unlabelled: Option<Made>,
+    labelled: Option<Made>,
 }
 
 impl<'b> Resolver<'b> {
     /// A resolver for the current state of a bundle.
     pub fn new(bundle: &'b Bundle, content: &'b ContentId, rules: Rules) -> Self {
-        Self { bundle, content, rules, shared: BTreeMap::new() }
+        Self::remembering(bundle, content, rules, Memo::default())
+    }
+
+    /// The same with what an earlier pass over the bundle left.
+    pub fn remembering(
+        bundle: &'b Bundle,
+        content: &'b ContentId,
+        rules: Rules,
+        mut memo: Memo,
+    ) -> Self {
+        memo.begin(bundle, &rules);
+        Self { bundle, content, rules, shared: BTreeMap::new(), memo }
+    }
+
+    /// What the next pass may use; `clusters` are those that this one looked at.
+    #[must_use]
+    pub fn into_memo(self, clusters: &[Arc<ClusterView>]) -> Memo {
+        self.memo.end(clusters)
     }
 
     /// Resolves the options of one cluster.
@@ -136,7 +156,7 @@ impl<'b> Resolver<'b> {
         &mut self,
         cluster: &ClusterView,
         choice: &Choice,
-    ) -> Result<(Arc<BundleDeploymentOptions>, OptionsHash), ValuesError> {
+    ) -> Result<Made, ValuesError> {
         let (bundle, rules, now) = (self.bundle, &self.rules, self.rules.now);
         let shared = self.shared.entry(choice.clone()).or_insert_with(|| {
             let merged = merge_choice(bundle, rules, choice);
@@ -145,7 +165,12 @@ impl<'b> Resolver<'b> {
         });
         let labels = values::template_labels(cluster);
         if shared.needs_cluster && !labels.is_empty() {
-            return Ok(finish(values::resolve_values(&shared.merged, cluster, &labels, now)?));
+            if let Some(known) = self.memo.get(cluster, choice) {
+                return Ok(known);
+            }
+            let made = finish(values::resolve_values(&shared.merged, cluster, &labels, now)?);
+            self.memo.note(cluster, choice, &made);
+            return Ok(made);
         }
         // Without templates only the presence of labels makes a difference.
         let is_labelled = !labels.is_empty();
@@ -161,7 +186,7 @@ impl<'b> Resolver<'b> {
     }
 }
 
-fn finish(options: BundleDeploymentOptions) -> (Arc<BundleDeploymentOptions>, OptionsHash) {
+fn finish(options: BundleDeploymentOptions) -> Made {
     let hash = OptionsHash::of(&options);
     (Arc::new(options), hash)
 }

@@ -88,7 +88,7 @@ impl Classify for ValuesError {
 
 /// The labels of a cluster that templates see: no `kubectl` ones, no `cattle.io` ones but Fleet's
 /// and Rancher's cluster labels. Without any, values are left alone (Fleet 0.16).
-pub(super) fn template_labels(cluster: &ClusterView) -> Labels {
+pub(crate) fn template_labels(cluster: &ClusterView) -> Labels {
     let mut visible = without_machine_keys(&cluster.labels);
     let ours = cluster.labels.iter().filter(|(key, _)| {
         key.starts_with("fleet.cattle.io/") || key.starts_with("management.cattle.io/")
@@ -112,6 +112,15 @@ pub(super) fn needs_cluster(options: &BundleDeploymentOptions) -> bool {
     let values = helm.values.as_ref();
     templates && !helm.template_values.is_empty()
         || values.is_some_and(|values| values.iter().any(|(k, v)| is_special(k, v, templates)))
+}
+
+/// True when options may need the cluster once they are merged with others, which may allow
+/// templates that these forbid.
+pub(crate) fn may_need_cluster(options: &BundleDeploymentOptions) -> bool {
+    let Some(helm) = &options.helm else { return false };
+    let values = helm.values.as_ref();
+    !helm.template_values.is_empty()
+        || values.is_some_and(|values| values.iter().any(|(k, v)| is_special(k, v, true)))
 }
 
 fn is_special(key: &str, value: &Value, templates: bool) -> bool {

@@ -58,11 +58,11 @@ pub enum Verdict {
 // Budget: 10,000 clusters × 20 targets in one pass; selectors are compiled once per bundle.
 pub fn match_targets<'a>(
     spec: &BundleSpec,
-    clusters: &'a [ClusterView],
+    clusters: impl IntoIterator<Item = &'a ClusterView>,
 ) -> Result<Vec<Match<'a>>, SelectorError> {
     let matcher = TargetMatcher::compile(spec)?;
     let mut matches: Vec<Match<'a>> = clusters
-        .iter()
+        .into_iter()
         .filter_map(|cluster| match matcher.match_cluster(cluster) {
             Verdict::Deploy(choice) => Some(Match { cluster, choice }),
             Verdict::NotSelected | Verdict::DoNotDeploy { .. } => None,

@@ -36,7 +36,8 @@ const VALUES_HASH: &str = "fleet.cattle.io/values-hash";
 
 /// Stores the Content and writes the BundleDeployments that have to change.
 ///
-/// One that is refused does not keep the others; the first error is returned in the end.
+/// One that is refused does not keep the others; the first error is returned in the end. Returns how
+/// many were written.
 ///
 /// # Errors
 /// When the API server refuses a write or cannot be reached.
@@ -45,9 +46,9 @@ pub async fn apply_rollout(
     known: &KnownBundle,
     targets: &[Target<'_>],
     writes: Vec<DeploymentWrite>,
-) -> Result<(), Error> {
+) -> Result<usize, Error> {
     if writes.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     if !targets.is_empty() && known.bundle.spec.helm_op_options.is_none() {
         ensure_content(ctx, known).await?;
@@ -65,7 +66,7 @@ pub async fn apply_rollout(
     }
     drop(results);
     wait_for_own_writes(ctx, &written).await;
-    first_error.map_or(Ok(()), Err)
+    first_error.map_or(Ok(written.len()), Err)
 }
 
 /// Stores the files of a Bundle under their digest, unless they are stored already.
@@ -148,14 +149,14 @@ fn values_name(key: &ObjectKey) -> ObjectName<'_> {
 async fn settle_values(
     ctx: &Context,
     write: &mut DeploymentWrite,
-) -> Result<Option<(Vec<u8>, Vec<u8>)>, Error> {
+) -> Result<Option<(Arc<Vec<u8>>, Arc<Vec<u8>>)>, Error> {
     let stub = ctx.stores.deployment_values.get(&write.key);
     let stored_hash = stub.as_ref().and_then(|stub| annotation(&stub.metadata, VALUES_HASH));
     match std::mem::replace(&mut write.values, ValuesWrite::None) {
         ValuesWrite::None => Ok(None),
         ValuesWrite::Both(values) => {
             let is_stored = stored_hash == Some(write.spec.values_hash.as_str());
-            Ok((!is_stored).then(|| (values.clone(), values)))
+            Ok((!is_stored).then(|| (Arc::clone(&values), values)))
         }
         ValuesWrite::Staged(staged) => {
             let was_staged = write.old.as_ref().is_some_and(|old| {
@@ -173,7 +174,7 @@ async fn settle_values(
                 .unwrap_or_default()
                 .into_bytes();
             write.spec.values_hash = deployment_values_hash(&promoted, &staged);
-            Ok(Some((promoted, staged)))
+            Ok(Some((Arc::new(promoted), staged)))
         }
     }
 }
@@ -182,7 +183,7 @@ async fn apply_values(
     ctx: &Context,
     write: &DeploymentWrite,
     owner: &BundleDeployment,
-    (values, staged): &(Vec<u8>, Vec<u8>),
+    (values, staged): &(Arc<Vec<u8>>, Arc<Vec<u8>>),
 ) -> Result<(), Error> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut owners = owned_by(owner);

@@ -3,12 +3,13 @@
 //! Owns no truth: a restart empties it and costs a few reads. Start at [`Memory`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use bundle_format::options::memo::Memo;
 use runtime::ObjectKey;
 use tokio::time::{Duration, Instant};
 
-use super::plan::status::Outcome;
+use super::plan::standing::Standing;
 
 /// Shared between all passes.
 #[derive(Debug, Default)]
@@ -27,7 +28,13 @@ struct Inner {
     /// How often something a Bundle's plan depends on has changed.
     epochs: BTreeMap<ObjectKey, u64>,
     /// Rollouts that have nothing left to do, with the epoch they were planned in.
-    settled: BTreeMap<ObjectKey, (u64, Arc<Outcome>)>,
+    settled: BTreeMap<ObjectKey, (u64, Standing)>,
+    /// Namespaces of the BundleDeployments that changed since the last pass over their Bundle.
+    reports: BTreeMap<ObjectKey, BTreeSet<String>>,
+    /// Bundles whose last pass left their status to the next one.
+    untold: BTreeSet<ObjectKey>,
+    /// Options that were made from templates, by Bundle.
+    options: BTreeMap<ObjectKey, Memo>,
     /// What the agent of a Cluster was last found to agree with.
     agents: BTreeMap<ObjectKey, AgentMark>,
 }
@@ -45,6 +52,17 @@ pub struct AgentMark {
     pub bundle_generation: Option<i64>,
 }
 
+/// What the last pass over a Bundle left, and what happened since.
+#[derive(Debug)]
+pub struct LastPass {
+    /// Which plan is current.
+    pub epoch: u64,
+    /// How its clusters stood, if nothing was left to do and nothing but reports has come since.
+    pub settled: Option<Standing>,
+    /// Namespaces of the BundleDeployments that changed.
+    pub reports: BTreeSet<String>,
+}
+
 impl Memory {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -55,22 +73,53 @@ impl Memory {
         *self.lock().epochs.entry(bundle.clone()).or_default() += 1;
     }
 
-    /// Which plan of a Bundle is current; read before planning.
-    pub fn epoch(&self, bundle: &ObjectKey) -> u64 {
-        self.lock().epochs.get(bundle).copied().unwrap_or_default()
-    }
-
     /// Notes that a rollout planned in that epoch has nothing left to do.
-    pub fn settle(&self, bundle: &ObjectKey, epoch: u64, outcome: Arc<Outcome>) {
-        self.lock().settled.insert(bundle.clone(), (epoch, outcome));
+    pub fn settle(&self, bundle: &ObjectKey, epoch: u64, standing: Standing) {
+        self.lock().settled.insert(bundle.clone(), (epoch, standing));
     }
 
-    /// The rollout of a Bundle, if nothing is left to do and nothing has changed since.
-    pub fn settled(&self, bundle: &ObjectKey) -> Option<Arc<Outcome>> {
-        let inner = self.lock();
+    /// Begins a pass: takes what the last one left. From now on reports are noted for the next one;
+    /// the pass itself must look at BundleDeployments only after this.
+    pub fn begin_pass(&self, bundle: &ObjectKey) -> LastPass {
+        let mut inner = self.lock();
+        let reports = std::mem::take(inner.reports.entry(bundle.clone()).or_default());
         let epoch = inner.epochs.get(bundle).copied().unwrap_or_default();
-        let (planned, outcome) = inner.settled.get(bundle)?;
-        (*planned == epoch).then(|| Arc::clone(outcome))
+        let settled = inner.settled.remove(bundle);
+        let settled = settled.filter(|(planned, _)| *planned == epoch);
+        LastPass { epoch, settled: settled.map(|(_, standing)| standing), reports }
+    }
+
+    /// Notes that a BundleDeployment of that namespace changed. Before the first pass there is
+    /// nothing to note: it looks at all of them.
+    pub fn note_report(&self, bundle: &ObjectKey, home: &str) {
+        if let Some(reports) = self.lock().reports.get_mut(bundle) {
+            reports.insert(home.to_owned());
+        }
+    }
+
+    /// Takes the options that the last pass over a Bundle made from templates.
+    pub fn take_options(&self, bundle: &ObjectKey) -> Memo {
+        self.lock().options.remove(bundle).unwrap_or_default()
+    }
+
+    /// Keeps such options for the next pass.
+    pub fn keep_options(&self, bundle: &ObjectKey, memo: Memo) {
+        self.lock().options.insert(bundle.clone(), memo);
+    }
+
+    /// Whether a pass may leave the status to the next one: never twice in a row.
+    pub fn leave_status(&self, bundle: &ObjectKey) -> bool {
+        let mut inner = self.lock();
+        let is_first = inner.untold.insert(bundle.clone());
+        if !is_first {
+            inner.untold.remove(bundle);
+        }
+        is_first
+    }
+
+    /// Notes that a Bundle said how it stands.
+    pub fn note_status(&self, bundle: &ObjectKey) {
+        self.lock().untold.remove(bundle);
     }
 
     /// Forgets a Bundle that is gone.
@@ -78,6 +127,9 @@ impl Memory {
         let mut inner = self.lock();
         inner.epochs.remove(bundle);
         inner.settled.remove(bundle);
+        inner.reports.remove(bundle);
+        inner.options.remove(bundle);
+        inner.untold.remove(bundle);
     }
 
     /// Whether a Cluster's agent was found to agree with these.

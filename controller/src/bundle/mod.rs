@@ -9,7 +9,7 @@ pub mod memory;
 pub mod observe;
 pub mod plan;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bundle_format::api::{Bundle, BundleStatus};
@@ -28,31 +28,36 @@ use crate::error::Error;
 use crate::registration::token::wake_at;
 use crate::stores::KnownBundle;
 pub use apply::apply_rollout;
+use memory::LastPass;
 pub use observe::{BundleWorld, observe_bundle};
+use plan::standing::Standing;
 use plan::status::Outcome;
 
 /// Time between two looks at Secrets and ConfigMaps that are sent along.
 const SOURCE_INTERVAL: Duration = Duration::from_secs(15);
 
+/// How long a pass that wrote BundleDeployments leaves its status to the next one.
+const STATUS_DELAY: Duration = Duration::from_millis(150);
+
 /// Brings one Bundle and its BundleDeployments where they shall be.
 pub async fn reconcile_bundle(ctx: &Context, key: &ObjectKey) -> Result<NextWake, Error> {
     let Some(known) = ctx.stores.bundles.get(key) else {
         ctx.memory.forget_bundle(key);
+        ctx.stores.fleet.forget_bundle(key);
         return Ok(NextWake::OnChange);
     };
     if known.bundle.metadata.deletion_timestamp.is_some() {
         return apply::finalize_bundle(ctx, &known).await;
     }
-    if let Some(settled) = ctx.memory.settled(key) {
-        let deployments = observe::deployments_of(&ctx.stores, key);
-        if let Some(outcome) = settled.refreshed(&deployments) {
-            let status = plan::status::plan_status(&known, &outcome, &deployments, &ctx.now_text());
-            write_status(ctx, &known, &status).await?;
-            return Ok(NextWake::OnChange);
-        }
+    let LastPass { epoch, settled, reports } = ctx.memory.begin_pass(key);
+    if let Some(standing) = settled.and_then(|held| take_reports(ctx, key, held, &reports)) {
+        let status = plan::status::plan_status(&known, &standing, &ctx.now_text());
+        ctx.memory.settle(key, epoch, standing);
+        write_status(ctx, &known, &status).await?;
+        return Ok(NextWake::OnChange);
     }
     apply::ensure_finalizer(ctx, &known).await?;
-    match roll_out(ctx, &known).await {
+    match roll_out(ctx, &known, epoch).await {
         Ok((status, next_wake)) => {
             if let Some(status) = status {
                 write_status(ctx, &known, &status).await?;
@@ -72,44 +77,69 @@ pub async fn reconcile_bundle(ctx: &Context, key: &ObjectKey) -> Result<NextWake
     }
 }
 
+/// The clusters of a settled rollout after what was reported; `None` when it has to be planned anew.
+fn take_reports(
+    ctx: &Context,
+    key: &ObjectKey,
+    mut standing: Standing,
+    homes: &BTreeSet<String>,
+) -> Option<Standing> {
+    let mut homes = homes.iter();
+    let holds = homes.all(|home| {
+        let deployment = observe::deployment_in(&ctx.stores, key, home);
+        standing.take_report(home, deployment.as_deref())
+    });
+    (holds && standing.rest()).then_some(standing)
+}
+
 /// Decides and writes; returns what the Bundle says afterwards, if that is worth a write now, and
 /// when to look again.
 async fn roll_out(
     ctx: &Context,
     known: &KnownBundle,
+    epoch: u64,
 ) -> Result<(Option<BundleStatus>, Option<Timestamp>), Error> {
     let key = ObjectKey::of_meta(&known.bundle.metadata);
-    let epoch = ctx.memory.epoch(&key);
     let user = |detail: String| Error::User { object: format!("bundle {key}"), detail };
     let world = observe_bundle(&ctx.stores, known).map_err(|error| user(chain(&error)))?;
-    let matches = match_targets(&world.bundle.spec, &world.clusters)
+    let clusters = world.clusters.iter().map(|cluster| &**cluster);
+    let matches = match_targets(&world.bundle.spec, clusters)
         .map_err(|error| user(format!("targeting error: {}", chain(&error))))?;
     let placed = place_targets(&PlacementPolicy::default(), matches);
-    let mut resolver = Resolver::new(&world.bundle, &known.content, world.rules.clone());
+    let memo = ctx.memory.take_options(&key);
+    let rules = world.rules.clone();
+    let mut resolver = Resolver::remembering(&world.bundle, &known.content, rules, memo);
     let mut targets: Vec<Target<'_>> = Vec::with_capacity(placed.len());
     for placed in &placed {
         let target = resolver.resolve(&placed.matched).map_err(|error| user(chain(&error)))?;
         let deployment = world.deployment_of(target.cluster);
         targets.push(target.with_deployment(deployment));
     }
+    ctx.memory.keep_options(&key, resolver.into_memo(&world.clusters));
     let strategy = world.bundle.spec.rollout_strategy.clone().unwrap_or_default();
     let plan = plan_rollout(&strategy, &targets, ctx.now()).map_err(|error| user(chain(&error)))?;
     let writes =
         plan::deployments::plan_deployments(&world.bundle, &targets, &plan, &world.deployments);
-    apply_rollout(ctx, known, &targets, writes).await?;
+    let written_count = apply_rollout(ctx, known, &targets, writes).await?;
     apply::delete_orphans(ctx, &world, &targets).await?;
     let after = observe::deployments_of(&ctx.stores, &key);
     let sends_along = downstream::publish_downstream(ctx, known, &after).await?;
-    let outcome = Arc::new(Outcome::of(&targets, &plan));
-    if outcome.is_settled && !sends_along {
-        ctx.memory.settle(&key, epoch, Arc::clone(&outcome));
+    let standing = Standing::of(Outcome::of(&targets, &plan), &after);
+    let status = plan::status::plan_status(known, &standing, &ctx.now_text());
+    if standing.outcome().is_settled && standing.holds(&after) && !sends_along {
+        ctx.memory.settle(&key, epoch, standing);
     } else if plan.next_wake.is_some_and(|at| at <= ctx.now()) && known.bundle.status.is_some() {
         // The next pass follows at once and will have more to say.
         return Ok((None, plan.next_wake));
     }
-    let status = plan::status::plan_status(known, &outcome, &after, &ctx.now_text());
     let look_again = sends_along.then(|| ctx.now() + SOURCE_INTERVAL);
-    Ok((Some(status), plan.next_wake.or(look_again)))
+    let next_wake = plan.next_wake.or(look_again);
+    if written_count > 0 && ctx.memory.leave_status(&key) {
+        // Its own writes wake it, and until then the first agents may have answered.
+        let soon = ctx.now() + STATUS_DELAY;
+        return Ok((None, Some(next_wake.map_or(soon, |at| at.min(soon)))));
+    }
+    Ok((Some(status), next_wake))
 }
 
 async fn write_status(
@@ -125,5 +155,6 @@ async fn write_status(
         Api::namespaced(ctx.client.clone(), &bundle.namespace().unwrap_or_default());
     let write = StatusWrite { name: &name, resource_version: None, noise: &[] };
     patch_status(&api, &write, &before, &after).await?;
+    ctx.memory.note_status(&ObjectKey::of_meta(&bundle.metadata));
     Ok(())
 }

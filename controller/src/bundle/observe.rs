@@ -9,18 +9,19 @@ use bundle_format::api::{
     Bundle, BundleDeployment, BundleDeploymentOptions, HelmOptions, Object, labels, names,
 };
 use bundle_format::content::bundle_values_hash;
+use bundle_format::footprint::Interest;
 use bundle_format::options::Rules;
 use bundle_format::target::ClusterView;
 use bundle_format::target::is_candidate;
 use bundle_format::target::mapping::{MappingMatcher, candidate_namespaces};
 use bundle_format::target::selector::SelectorError;
-use bundle_format::target::view::{GroupMatcher, groups_of_cluster};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use runtime::ObjectKey;
 
 use super::plan::policy::{PolicyError, PolicyUnion};
-use crate::stores::{BY_BUNDLE, KnownBundle, Stores};
+use crate::fleet::BrokenGroup;
+use crate::stores::{BY_BUNDLE, KnownBundle, Stores, bundle_of};
 
 /// A Bundle that cannot be planned.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +53,7 @@ pub struct BundleWorld {
     /// The Bundle, with its values put back, without its files.
     pub bundle: Bundle,
     /// The clusters it may go to at all.
-    pub clusters: Vec<ClusterView>,
+    pub clusters: Vec<Arc<ClusterView>>,
     /// Its BundleDeployments by namespace.
     pub deployments: BTreeMap<String, Arc<BundleDeployment>>,
     /// What administrators add to its options.
@@ -67,7 +68,8 @@ impl BundleWorld {
     }
 }
 
-/// Reads everything about a Bundle from the local copies.
+/// Reads everything about a Bundle from the local copies. From now on changes of clusters that are
+/// its business are told to it.
 ///
 /// # Errors
 /// When its values are missing, a selector means nothing, or a Policy forbids it.
@@ -79,10 +81,12 @@ pub fn observe_bundle(stores: &Stores, known: &KnownBundle) -> Result<BundleWorl
         policies.check_bundle(&bundle)?;
     }
     restore_values(stores, &key, &mut bundle)?;
-    let mut clusters = Vec::new();
-    for namespace in namespaces_for(stores, &bundle)? {
-        clusters.extend(clusters_of(stores, &namespace)?);
-    }
+    let namespaces = namespaces_for(stores, &bundle)?;
+    let attended = stores.fleet.attend(&key, Interest::of_bundle(&bundle), namespaces);
+    let mut clusters = attended.map_err(|BrokenGroup { group, source }| {
+        let object = format!("ClusterGroup {group}");
+        ObserveError::Selector { object, source }
+    })?;
     clusters
         .retain(|cluster| cluster.cluster_namespace.is_some() && is_candidate(&bundle, cluster));
     let restrictions = stores.restrictions.list_in(&key.namespace);
@@ -124,6 +128,17 @@ pub fn deployments_of(stores: &Stores, key: &ObjectKey) -> BTreeMap<String, Arc<
         .collect()
 }
 
+/// The BundleDeployment of a Bundle in one namespace.
+pub fn deployment_in(
+    stores: &Stores,
+    key: &ObjectKey,
+    home: &str,
+) -> Option<Arc<BundleDeployment>> {
+    let held = stores.deployments.get(&ObjectKey::new(home, &key.name))?;
+    let is_ours = bundle_of(&held.metadata).as_ref() == Some(key);
+    (is_ours && held.metadata.deletion_timestamp.is_none()).then_some(held)
+}
+
 /// The Bundle's own namespace, and those its namespace was mapped to.
 fn namespaces_for(stores: &Stores, bundle: &Bundle) -> Result<BTreeSet<String>, ObserveError> {
     let own = bundle.namespace().unwrap_or_default();
@@ -141,23 +156,6 @@ fn namespaces_for(stores: &Stores, bundle: &Bundle) -> Result<BTreeSet<String>, 
     let known = stores.namespaces.list();
     let namespaces = known.iter().map(|held| (held.name_any(), held.labels().clone())).collect();
     Ok(candidate_namespaces(bundle, &mappings, &namespaces))
-}
-
-fn clusters_of(stores: &Stores, namespace: &str) -> Result<Vec<ClusterView>, ObserveError> {
-    let mut groups = Vec::new();
-    for group in stores.groups.list_in(namespace) {
-        groups.push(GroupMatcher::compile(&group).map_err(|source| ObserveError::Selector {
-            object: format!("ClusterGroup {namespace}/{}", group.name_any()),
-            source,
-        })?);
-    }
-    Ok(stores
-        .clusters
-        .list_in(namespace)
-        .iter()
-        .filter(|cluster| cluster.metadata.deletion_timestamp.is_none())
-        .map(|cluster| ClusterView::of_cluster(cluster, groups_of_cluster(&groups, cluster)))
-        .collect())
 }
 
 /// Puts the values back that the reader moved into a Secret.

@@ -101,9 +101,9 @@ fn observe_request(ctx: &Context, request: Arc<ClusterRegistration>) -> RequestW
     let client_id = request.spec.client_id.as_str();
     let named = ObjectKey::new(&namespace, names::registered_cluster(client_id));
     let holders = stores.clusters.by_index(BY_CLIENT_ID, &format!("{namespace}/{client_id}"));
-    let rivals = stores.registrations.list_in(&namespace).into_iter().filter(|other| {
-        other.spec.client_id == client_id && other.spec.client_random != request.spec.client_random
-    });
+    let claims = stores.registrations.by_index(BY_CLIENT_ID, &format!("{namespace}/{client_id}"));
+    let rivals =
+        claims.into_iter().filter(|other| other.spec.client_random != request.spec.client_random);
     let hub = ctx.hub();
     RequestWorld {
         token: stores.tokens.get(&ObjectKey::new(&namespace, token_name)),

@@ -173,8 +173,6 @@ async fn states_are_metrics_and_go_with_their_objects() {
     world.until(&deployment(&one, "app"), |held| held["spec"]["deploymentID"].is_string()).await;
     world.report_ready(&deployment(&one, "app")).await;
     world.until("bundles/app", |held| condition(held, "Ready").0 == "True").await;
-    let told = world.scrape(false, "/metrics").await;
-    assert!(told.starts_with("HTTP/1.1 200"), "{told}");
     for line in [
         "fleet_bundle_desired_ready{name=\"app\",namespace=\"clusters\",repo=\"\"} 1",
         "fleet_bundle_state{name=\"app\",namespace=\"clusters\",repo=\"\",state=\"Ready\"} 1",
@@ -184,12 +182,11 @@ async fn states_are_metrics_and_go_with_their_objects() {
         "fleet_cluster_state{name=\"one\",namespace=\"clusters\",cluster_name=\"\",\
          cluster_display_name=\"\",state=\"WaitCheckIn\"} 1",
     ] {
-        assert!(told.contains(line), "no {line}\n{told}");
+        world.until_told(|told| told.contains(line)).await;
     }
     assert!(world.scrape(true, "/healthz").await.starts_with("HTTP/1.1 200"));
     assert!(world.scrape(true, "/readyz").await.starts_with("HTTP/1.1 200"));
     world.delete("bundles/app").await;
     world.until_gone("bundles/app").await;
-    let told = world.scrape(false, "/metrics").await;
-    assert!(!told.contains("name=\"app\""), "{told}");
+    world.until_told(|told| !told.contains("name=\"app\"")).await;
 }

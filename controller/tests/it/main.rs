@@ -7,6 +7,7 @@
 )]
 
 mod clusters;
+mod counting;
 mod delivery;
 mod rbac;
 mod world;

@@ -1,13 +1,17 @@
 //! A running controller on an embedded API server; tests read and write plain JSON.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use controller::ControllerConfig;
 use kube::Client;
+use kube::client::Body;
 use runtime::http_server::BindAddress;
 use runtime::objects;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub(crate) const SYSTEM: &str = "cattle-fleet-system";
@@ -16,11 +20,51 @@ pub(crate) const HOME: &str = "clusters";
 
 pub(crate) struct World {
     client: Client,
+    controller: Option<Controller>,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+/// A running controller; stops when dropped.
+struct Controller {
     /// `host:port` of the metrics.
     metrics: String,
     /// `host:port` of the probes.
     health: String,
-    _controller: DropGuard,
+    stop: DropGuard,
+    task: JoinHandle<()>,
+}
+
+impl Controller {
+    /// Starts one whose requests, watches and Events left out, are noted.
+    fn start(client: &Client, requests: &Arc<Mutex<Vec<String>>>) -> Self {
+        let stop = CancellationToken::new();
+        let (metrics_address, metrics) = BindAddress::loopback().unwrap();
+        let (health_address, health) = BindAddress::loopback().unwrap();
+        let config = ControllerConfig {
+            metrics_address,
+            health_address,
+            ..ControllerConfig::in_process(SYSTEM)
+        };
+        let running = controller::run(config, recorded(client.clone(), requests), stop.clone());
+        let task = tokio::spawn(async { running.await.expect("controller runs") });
+        Self { metrics, health, stop: stop.drop_guard(), task }
+    }
+}
+
+/// A client that notes `METHOD path?query` of every request; short within the workspace.
+fn recorded(inner: Client, requests: &Arc<Mutex<Vec<String>>>) -> Client {
+    let requests = Arc::clone(requests);
+    let service = tower::service_fn(move |request: http::Request<Body>| {
+        let inner = inner.clone();
+        let uri = request.uri().to_string();
+        if !uri.contains("watch=true") && !uri.contains("events.k8s.io") {
+            let line = format!("{} {}", request.method(), uri.replace(&path(""), ""));
+            let line = line.trim_end_matches('?').trim_end_matches("?&force=true").to_owned();
+            requests.lock().unwrap().push(line);
+        }
+        async move { inner.send(request).await }
+    });
+    Client::new(service, "default")
 }
 
 /// `clusters` → its path in the workspace; a path stays.
@@ -42,15 +86,8 @@ impl World {
         runtime::client::install_crypto_provider();
         let hub = hub::Hub::memory();
         hub.ready().await;
-        let stop = CancellationToken::new();
-        let (metrics_address, metrics) = BindAddress::loopback().unwrap();
-        let (health_address, health) = BindAddress::loopback().unwrap();
-        let world = Self {
-            client: Client::new(hub, "default"),
-            metrics,
-            health,
-            _controller: stop.clone().drop_guard(),
-        };
+        let client = Client::new(hub, "default");
+        let mut world = Self { client, controller: None, requests: Arc::default() };
         for crd in bundle_format::api::crds::definitions() {
             world.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd).await;
         }
@@ -58,14 +95,67 @@ impl World {
             world.post("/api/v1/namespaces", json!({"metadata": {"name": name}})).await;
         }
         world.configure("POST", settings).await;
-        let config = ControllerConfig {
-            metrics_address,
-            health_address,
-            ..ControllerConfig::in_process(SYSTEM)
-        };
-        let controller = controller::run(config, world.client.clone(), stop);
-        tokio::spawn(async { controller.await.expect("controller runs") });
+        world.controller = Some(Controller::start(&world.client, &world.requests));
         world
+    }
+
+    /// Ends the controller and starts another one.
+    pub(crate) async fn restart(&mut self) {
+        if let Some(Controller { stop, task, .. }) = self.controller.take() {
+            drop(stop);
+            task.await.unwrap();
+        }
+        self.requests();
+        self.controller = Some(Controller::start(&self.client, &self.requests));
+    }
+
+    /// Waits until every delay is over; needs virtual time.
+    pub(crate) async fn settle(&self) {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+
+    /// Requests of the controller since the last call, watches left out, sorted. Contents are called
+    /// `x`.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        let mut lines = std::mem::take(&mut *self.requests.lock().unwrap());
+        for line in &mut lines {
+            let content = line.split('/').find(|part| part.starts_with("s-") && part.len() == 63);
+            if let Some(content) = content.map(str::to_owned) {
+                *line = line.replace(&content, "x");
+            }
+        }
+        lines.sort();
+        lines
+    }
+
+    /// Waits until the metrics say it: the controller's copies are a moment behind what we read.
+    pub(crate) async fn until_told(&self, wanted: impl Fn(&str) -> bool) {
+        let mut told = String::new();
+        for _ in 0..200 {
+            told = self.scrape(false, "/metrics").await;
+            assert!(told.starts_with("HTTP/1.1 200"), "{told}");
+            if wanted(&told) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("never told; last: {told}");
+    }
+
+    /// Number of passes so far, by queue.
+    pub(crate) async fn passes(&self) -> BTreeMap<String, u64> {
+        let told = self.scrape(false, "/metrics").await;
+        let mut passes = BTreeMap::new();
+        for line in told.lines() {
+            let Some(rest) = line.strip_prefix("controller_runtime_reconcile_total{controller=\"")
+            else {
+                continue;
+            };
+            let (queue, rest) = rest.split_once('"').unwrap();
+            let count: u64 = rest.rsplit(' ').next().unwrap().parse().unwrap();
+            *passes.entry(queue.to_owned()).or_default() += count;
+        }
+        passes
     }
 
     /// Writes ConfigMap `fleet-controller`.
@@ -133,10 +223,20 @@ impl World {
 
     /// Creates a Bundle with one ConfigMap.
     pub(crate) async fn bundle(&self, name: &str, spec: Value) {
+        self.bundle_with(json!({"name": name}), spec).await;
+    }
+
+    /// The same, as if it came from a GitRepo.
+    pub(crate) async fn bundle_of(&self, repo: &str, name: &str, spec: Value) {
+        let labels = json!({"fleet.cattle.io/repo-name": repo});
+        self.bundle_with(json!({"name": name, "labels": labels}), spec).await;
+    }
+
+    async fn bundle_with(&self, metadata: Value, spec: Value) {
         let mut full = json!({"resources": [{"name": "m.yaml",
             "content": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\n"}]});
         full.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-        self.post("bundles", object("Bundle", json!({"name": name}), full)).await;
+        self.post("bundles", object("Bundle", metadata, full)).await;
     }
 
     /// Says in the agent's stead that a deployment runs.
@@ -150,7 +250,8 @@ impl World {
 
     /// One answer of a listener: status line, headers and body.
     pub(crate) async fn scrape(&self, of_health: bool, path: &str) -> String {
-        let address = if of_health { &self.health } else { &self.metrics };
+        let controller = self.controller.as_ref().unwrap();
+        let address = if of_health { &controller.health } else { &controller.metrics };
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();

@@ -38,10 +38,10 @@ pub struct DeploymentWrite {
 pub enum ValuesWrite {
     /// There are none.
     None,
-    /// These, staged and promoted.
-    Both(Vec<u8>),
+    /// These, staged and promoted; shared by clusters that have the same.
+    Both(Arc<Vec<u8>>),
     /// These are staged; what is promoted stays as it is in the Secret.
-    Staged(Vec<u8>),
+    Staged(Arc<Vec<u8>>),
 }
 
 /// The BundleDeployments that have to change, one per target that needs it.
@@ -53,22 +53,36 @@ pub fn plan_deployments(
     plan: &RolloutPlan,
     existing: &BTreeMap<String, Arc<BundleDeployment>>,
 ) -> Vec<DeploymentWrite> {
-    let shared = SharedParts::of(bundle);
+    let mut shared = SharedParts::of(bundle);
     let planned = targets.iter().zip(&plan.steps).filter_map(|(target, step)| {
         let namespace = target.cluster.cluster_namespace.as_deref()?;
         let old = existing.get(namespace);
         if old.is_none() && !step.create {
             return None;
         }
-        Some(plan_one(&shared, bundle, target, (namespace, old, step)))
+        Some(plan_one(&mut shared, bundle, target, (namespace, old, step)))
     });
     planned.filter(|write| write.differs || write.values != ValuesWrite::None).collect()
 }
 
-/// What all BundleDeployments of a Bundle have in common.
+/// What BundleDeployments of a Bundle have in common.
 struct SharedParts {
     labels: BTreeMap<String, String>,
     name: String,
+    /// By the address of the options they are made of, which all targets hold on to.
+    stored: BTreeMap<usize, Arc<Stored>>,
+}
+
+/// Options as an object holds them, and the values beside it.
+struct Stored {
+    options: BundleDeploymentOptions,
+    values: Option<Values>,
+}
+
+struct Values {
+    document: Arc<Vec<u8>>,
+    /// The hash when these are both staged and promoted.
+    hash: String,
 }
 
 impl SharedParts {
@@ -83,7 +97,21 @@ impl SharedParts {
         common.insert(labels::BUNDLE_NAME.into(), name.clone());
         common.insert(labels::BUNDLE_NAMESPACE.into(), bundle.namespace().unwrap_or_default());
         common.insert(labels::MANAGED.into(), "true".into());
-        Self { labels: common, name }
+        Self { labels: common, name, stored: BTreeMap::new() }
+    }
+
+    /// What becomes of a target's options: made once, however many clusters share them.
+    fn stored(&mut self, target: &Target<'_>, bundle: &Bundle) -> Arc<Stored> {
+        let address = Arc::as_ptr(&target.options).addr();
+        let stored = self.stored.entry(address).or_insert_with(|| {
+            let document = target.options.values().map(values_document);
+            let values = document.map(|document| Values {
+                hash: deployment_values_hash(&document, &document),
+                document: Arc::new(document),
+            });
+            Arc::new(Stored { options: stored_options(&target.options, bundle), values })
+        });
+        Arc::clone(stored)
     }
 }
 
@@ -94,7 +122,7 @@ fn is_inherited(key: &str) -> bool {
 }
 
 fn plan_one(
-    shared: &SharedParts,
+    shared: &mut SharedParts,
     bundle: &Bundle,
     target: &Target<'_>,
     (namespace, old, step): (&str, Option<&Arc<BundleDeployment>>, &Step),
@@ -115,7 +143,7 @@ fn plan_one(
         waiting_for_values: false,
         ..held
     };
-    let values = move_versions(&mut spec, bundle, target, step);
+    let values = move_versions(&mut spec, shared, (bundle, target, step));
     let differs = old.is_none_or(|old| old.spec != spec || *old.labels() != labels);
     DeploymentWrite {
         key: ObjectKey::new(namespace, &shared.name),
@@ -137,9 +165,8 @@ fn cluster_labels(cluster: &ClusterView) -> [(String, String); 2] {
 /// Stages and promotes as the step says, and takes the values out of the options.
 fn move_versions(
     spec: &mut BundleDeploymentSpec,
-    bundle: &Bundle,
-    target: &Target<'_>,
-    step: &Step,
+    shared: &mut SharedParts,
+    (bundle, target, step): (&Bundle, &Target<'_>, &Step),
 ) -> ValuesWrite {
     if step.sync_diff {
         spec.options.diff.clone_from(&target.options.diff);
@@ -148,8 +175,8 @@ fn move_versions(
     if !step.stage {
         return ValuesWrite::None;
     }
-    let document = target.options.values().map(values_document);
-    spec.staged_options = stored_options(&target.options, bundle);
+    let stored = shared.stored(target, bundle);
+    spec.staged_options.clone_from(&stored.options);
     spec.staged_deployment_id = target.deployment_id.to_string();
     let runs = step.promote || spec.deployment_id == spec.staged_deployment_id;
     if step.promote {
@@ -158,19 +185,19 @@ fn move_versions(
     if runs {
         spec.options.clone_from(&spec.staged_options);
     }
-    match (runs, document) {
+    match (runs, &stored.values) {
         (true, Some(values)) => {
-            spec.values_hash = deployment_values_hash(&values, &values);
-            ValuesWrite::Both(values)
+            spec.values_hash.clone_from(&values.hash);
+            ValuesWrite::Both(Arc::clone(&values.document))
         }
         (true, None) => {
             spec.values_hash.clear();
             ValuesWrite::None
         }
         // Their hash depends on what is promoted, which only the Secret knows.
-        (false, Some(staged)) => ValuesWrite::Staged(staged),
+        (false, Some(values)) => ValuesWrite::Staged(Arc::clone(&values.document)),
         (false, None) if spec.values_hash.is_empty() => ValuesWrite::None,
-        (false, None) => ValuesWrite::Staged(Vec::new()),
+        (false, None) => ValuesWrite::Staged(Arc::default()),
     }
 }
 
@@ -186,6 +213,13 @@ fn stored_options(options: &BundleDeploymentOptions, bundle: &Bundle) -> BundleD
 
 #[cfg(test)]
 mod tests {
+    use bundle_format::api::RolloutStrategy;
+    use bundle_format::content::ContentId;
+    use bundle_format::options::{Resolver, Rules};
+    use bundle_format::rollout::plan_rollout;
+    use bundle_format::target::match_targets;
+    use jiff::Timestamp;
+
     use super::*;
 
     #[test]
@@ -200,5 +234,34 @@ mod tests {
         ] {
             assert_eq!(is_inherited(key), inherited, "{key}");
         }
+    }
+
+    #[test]
+    fn clusters_that_share_their_options_share_the_values_to_be_written() {
+        let bundle: Bundle = serde_json::from_value(serde_json::json!({
+            "metadata": {"name": "b", "namespace": "ns"},
+            "spec": {"helm": {"values": {"a": 1}}, "targets": [{"clusterSelector": {}}]},
+        }))
+        .unwrap();
+        let views = ["one", "two"].map(|name| ClusterView {
+            name: name.into(),
+            cluster_namespace: Some(format!("home-{name}")),
+            ..Default::default()
+        });
+        let content = ContentId::of_digest("d");
+        let mut resolver = Resolver::new(&bundle, &content, Rules::default());
+        let matches = match_targets(&bundle.spec, &views).unwrap();
+        let targets: Vec<_> =
+            matches.iter().map(|matched| resolver.resolve(matched).unwrap()).collect();
+        let plan = plan_rollout(&RolloutStrategy::default(), &targets, Timestamp::UNIX_EPOCH);
+        let writes = plan_deployments(&bundle, &targets, &plan.unwrap(), &BTreeMap::new());
+        let [ValuesWrite::Both(one), ValuesWrite::Both(two)] =
+            [&writes[0].values, &writes[1].values]
+        else {
+            unreachable!("both are written")
+        };
+        assert!(Arc::ptr_eq(one, two));
+        assert_eq!(writes[0].spec.values_hash, deployment_values_hash(one, one));
+        assert_eq!(writes[0].spec.staged_options, writes[1].spec.staged_options);
     }
 }

@@ -11,9 +11,10 @@ use bundle_format::api::{
 };
 use bundle_format::options::Target;
 use bundle_format::rollout::{PartitionPlan, RolloutPlan};
-use bundle_format::summary::{Contribution, Tally, is_ready, ready_message};
+use bundle_format::summary::{Tally, is_ready, ready_message};
 use kube::ResourceExt;
 
+use super::standing::Standing;
 use crate::stores::{KnownBundle, annotation};
 
 /// The BundleDeployments of one Bundle, by namespace.
@@ -39,8 +40,10 @@ pub struct Outcome {
     pub destinations: Vec<Destination>,
     /// The partitions, in order.
     pub partitions: Vec<PartitionPlan>,
-    newly_created_count: usize,
-    unavailable_count: usize,
+    /// BundleDeployments that the plan created.
+    pub newly_created_count: usize,
+    /// Clusters that do not run their version well.
+    pub unavailable_count: usize,
     max_unavailable_count: usize,
     unavailable_partition_count: usize,
     max_unavailable_partition_count: usize,
@@ -49,6 +52,21 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// A settled plan in which nobody may be kept waiting.
+    #[cfg(test)]
+    pub(super) fn new(destinations: Vec<Destination>, partitions: Vec<PartitionPlan>) -> Self {
+        Self {
+            max_unavailable_count: destinations.len(),
+            destinations,
+            partitions,
+            newly_created_count: 0,
+            unavailable_count: 0,
+            unavailable_partition_count: 0,
+            max_unavailable_partition_count: 0,
+            is_settled: true,
+        }
+    }
+
     /// What is left of a plan once it was carried out.
     pub fn of(targets: &[Target<'_>], plan: &RolloutPlan) -> Self {
         let mut ids: BTreeMap<String, Arc<str>> = BTreeMap::new();
@@ -75,57 +93,13 @@ impl Outcome {
                 && plan.steps.iter().all(|step| step.held_by.is_none()),
         }
     }
-
-    /// The same plan with the clusters' state of now. `None` when a BundleDeployment is not what
-    /// the plan left behind, and everything has to be planned again.
-    pub fn refreshed(&self, deployments: &Deployments) -> Option<Self> {
-        if deployments.len() != self.destinations.len() {
-            return None;
-        }
-        let as_planned = self.destinations.iter().all(|destination| {
-            deployments.get(&destination.home).is_some_and(|held| {
-                *held.spec.deployment_id == *destination.deployment_id
-                    && *held.spec.staged_deployment_id == *destination.deployment_id
-            })
-        });
-        if !as_planned {
-            return None;
-        }
-        let unavailable = |members: &mut dyn Iterator<Item = &Destination>| {
-            members.filter(|member| !is_available(member, deployments)).count()
-        };
-        let mut after = self.clone();
-        after.newly_created_count = 0;
-        after.unavailable_count = unavailable(&mut self.destinations.iter());
-        for plan in &mut after.partitions {
-            let members = &plan.partition.members;
-            plan.unavailable_count =
-                unavailable(&mut members.iter().filter_map(|&at| self.destinations.get(at)));
-            // One over its limit stops the partitions after it: that is for the planner to see.
-            if plan.unavailable_count > plan.partition.max_unavailable_count {
-                return None;
-            }
-        }
-        Some(after)
-    }
-}
-
-fn is_available(destination: &Destination, deployments: &Deployments) -> bool {
-    deployments.get(&destination.home).and_then(|held| held.status.as_ref()).is_some_and(|status| {
-        status.ready && *status.applied_deployment_id == *destination.deployment_id
-    })
 }
 
 /// The status of a Bundle whose plan was carried out.
-pub fn plan_status(
-    known: &KnownBundle,
-    outcome: &Outcome,
-    deployments: &Deployments,
-    now: &str,
-) -> BundleStatus {
+pub fn plan_status(known: &KnownBundle, standing: &Standing, now: &str) -> BundleStatus {
     let bundle = &known.bundle;
     let mut status = kept_part(known);
-    let tally = tally(outcome.destinations.iter(), deployments);
+    let (outcome, tally) = (standing.outcome(), standing.tally());
     status.summary = tally.summary();
     status.newly_created = count(outcome.newly_created_count);
     status.unavailable = count(outcome.unavailable_count);
@@ -135,7 +109,8 @@ pub fn plan_status(
     status.partitions = outcome
         .partitions
         .iter()
-        .map(|plan| partition_status(plan, outcome, deployments))
+        .zip(standing.partitions())
+        .map(|(plan, tally)| partition_status(plan, tally))
         .collect();
     status.display = BundleDisplay {
         ready_clusters: tally.ready_of_all(),
@@ -173,33 +148,13 @@ fn kept_part(known: &KnownBundle) -> BundleStatus {
     }
 }
 
-fn tally<'a>(
-    members: impl Iterator<Item = &'a Destination>,
-    deployments: &Deployments,
-) -> Tally<(String, String)> {
-    let mut tally = Tally::new();
-    for Destination { cluster, namespace, home, deployment_id } in members {
-        let deployment = deployments.get(home).map(|held| &**held);
-        let key = (cluster.clone(), namespace.clone());
-        let contribution = Contribution::towards(deployment, deployment_id);
-        tally.set(key, &format!("{namespace}/{cluster}"), contribution);
-    }
-    tally
-}
-
-fn partition_status(
-    plan: &PartitionPlan,
-    outcome: &Outcome,
-    deployments: &Deployments,
-) -> PartitionStatus {
-    let members = &plan.partition.members;
-    let destinations = members.iter().filter_map(|&at| outcome.destinations.get(at));
+fn partition_status(plan: &PartitionPlan, tally: &Tally<usize>) -> PartitionStatus {
     PartitionStatus {
         name: plan.partition.name.clone(),
-        count: count(members.len()),
+        count: count(plan.partition.members.len()),
         max_unavailable: count(plan.partition.max_unavailable_count),
         unavailable: count(plan.unavailable_count),
-        summary: tally(destinations, deployments).summary(),
+        summary: tally.summary(),
     }
 }
 
@@ -273,16 +228,11 @@ mod tests {
             home: format!("home-{name}"),
             deployment_id: "c:o".into(),
         };
-        Outcome {
-            destinations: clusters.iter().map(destination).collect(),
-            partitions: Vec::new(),
-            newly_created_count: 0,
-            unavailable_count: 0,
-            max_unavailable_count: clusters.len(),
-            unavailable_partition_count: 0,
-            max_unavailable_partition_count: 0,
-            is_settled: true,
-        }
+        Outcome::new(clusters.iter().map(destination).collect(), Vec::new())
+    }
+
+    fn status(targets: Vec<BundleTarget>, clusters: &[&str], held: Deployments) -> BundleStatus {
+        plan_status(&known(targets), &Standing::of(outcome(clusters), &held), "t")
     }
 
     fn deployment(applied: &str) -> Arc<BundleDeployment> {
@@ -303,7 +253,7 @@ mod tests {
     #[test]
     fn a_bundle_is_ready_when_every_cluster_runs_its_version() {
         let deployments = [("home-a".to_owned(), deployment("c:o"))].into();
-        let status = plan_status(&known(vec![]), &outcome(&["a"]), &deployments, "t");
+        let status = status(vec![], &["a"], deployments);
         assert_eq!((&*status.display.ready_clusters, &*status.display.state), ("1/1", ""));
         assert_eq!((message(&status), status.observed_generation), ("", 4));
     }
@@ -311,28 +261,16 @@ mod tests {
     #[test]
     fn a_cluster_that_still_runs_the_old_version_is_waited_for() {
         let deployments = [("home-a".to_owned(), deployment("old:o"))].into();
-        let status = plan_status(&known(vec![]), &outcome(&["a"]), &deployments, "t");
+        let status = status(vec![], &["a"], deployments);
         assert_eq!(message(&status), "WaitApplied(1) [Cluster clusters/a]");
     }
 
     #[test]
     fn a_bundle_that_matches_no_cluster_names_its_selector() {
         let moon = BundleTarget { cluster_name: "moon".into(), ..Default::default() };
-        let status = plan_status(&known(vec![moon]), &outcome(&[]), &Deployments::new(), "t");
+        let status = status(vec![moon], &[], Deployments::new());
         assert_eq!(status.display.state, "NoMatch");
         let expected = "NoMatch: no cluster of namespace clusters matches clusterName moon";
         assert_eq!(message(&status), expected);
-    }
-
-    #[test]
-    fn a_settled_rollout_is_planned_again_when_a_deployment_is_not_as_planned() {
-        let plan = outcome(&["a"]);
-        let mut deployments = Deployments::from([("home-a".to_owned(), deployment("old:o"))]);
-        assert_eq!(plan.refreshed(&deployments).map(|plan| plan.unavailable_count), Some(1));
-        let mut changed = BundleDeployment::clone(&deployments["home-a"]);
-        changed.spec.deployment_id = "x:o".into();
-        deployments.insert("home-a".into(), Arc::new(changed));
-        assert_eq!(plan.refreshed(&deployments), None);
-        assert_eq!(plan.refreshed(&Deployments::new()), None);
     }
 }
