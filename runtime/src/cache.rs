@@ -5,20 +5,26 @@
 //!
 //! Objects arrive as raw JSON and are converted one by one. One that does not convert is kept as
 //! [`Poisoned`] and reported; it never fails the watch or hides its neighbours.
+//!
+//! A watch can be late by minutes. Who decides on what it wrote itself gives the answers to the copy:
+//! [`Cache::take_in`], [`Cache::refresh`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use kube::api::{ApiResource, ObjectMeta};
-use kube::runtime::watcher;
+use kube::runtime::watcher::{self, InitialListStrategy, ListSemantic};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use self::ahead::Ahead;
+use self::feed::Source;
 use crate::backoff::Jitter;
 
+mod ahead;
 mod feed;
 
 /// Namespace and name; the namespace is empty for cluster-scoped objects.
@@ -116,10 +122,11 @@ struct State<K> {
     objects: BTreeMap<ObjectKey, Arc<K>>,
     poisoned: BTreeMap<ObjectKey, Arc<Poisoned>>,
     indexes: Vec<Index<K>>,
+    ahead: Ahead,
 }
 
 struct Inner<K> {
-    kind: String,
+    source: Source,
     state: RwLock<State<K>>,
     /// Held while a change is stored and told, so that a late subscriber misses nothing.
     callbacks: Mutex<Vec<Callback<K>>>,
@@ -194,6 +201,14 @@ where
         }
     }
 
+    /// Lists are read page by page from the newest state; those that are streamed may be older.
+    #[must_use]
+    pub fn newest(mut self) -> Self {
+        self.config.initial_list_strategy = InitialListStrategy::ListWatch;
+        self.config.list_semantic = ListSemantic::MostRecent;
+        self
+    }
+
     /// Only one namespace.
     #[must_use]
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
@@ -251,10 +266,20 @@ where
     /// Starts the watch on the current tokio runtime.
     #[must_use]
     pub fn start(self) -> Cache<K> {
-        let state =
-            State { objects: BTreeMap::new(), poisoned: BTreeMap::new(), indexes: self.indexes };
+        let state = State {
+            objects: BTreeMap::new(),
+            poisoned: BTreeMap::new(),
+            indexes: self.indexes,
+            ahead: Ahead::default(),
+        };
+        let source = Source {
+            client: self.client,
+            resource: self.resource,
+            namespace: self.namespace,
+            metadata_only: self.metadata_only,
+        };
         let inner = Arc::new(Inner {
-            kind: self.resource.kind.clone(),
+            source: source.clone(),
             state: RwLock::new(state),
             callbacks: Mutex::new(Vec::new()),
             shrink: self.shrink,
@@ -262,11 +287,8 @@ where
         });
         let stop = CancellationToken::new();
         let feed = feed::Feed {
-            client: self.client,
-            resource: self.resource,
-            namespace: self.namespace,
+            source,
             config: self.config,
-            metadata_only: self.metadata_only,
             jitter: self.seed.map_or_else(Jitter::from_entropy, Jitter::seeded),
         };
         tokio::spawn({

@@ -13,20 +13,54 @@ use kube::runtime::watcher::{self, Event, InitialListStrategy};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
+use super::ahead::{Word, version_of};
 use super::{Change, Inner, ObjectKey, Poisoned, State};
 use crate::backoff::{Backoff, Jitter};
+use crate::client::optional;
 
-pub(super) struct Feed {
+/// Which objects, and where they are.
+#[derive(Clone)]
+pub(super) struct Source {
     pub(super) client: Client,
     pub(super) resource: ApiResource,
     pub(super) namespace: Option<String>,
-    pub(super) config: watcher::Config,
     pub(super) metadata_only: bool,
+}
+
+impl Source {
+    fn api<T>(&self, namespace: Option<&str>) -> Api<T>
+    where
+        T: Resource<DynamicType = ApiResource, Scope = DynamicResourceScope>,
+    {
+        match namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &self.resource),
+            None => Api::all_with(self.client.clone(), &self.resource),
+        }
+    }
+
+    /// One object as it is now.
+    pub(super) async fn get(&self, key: &ObjectKey) -> kube::Result<Option<DynamicObject>> {
+        let namespace = (!key.namespace.is_empty()).then_some(key.namespace.as_str());
+        let found = optional(self.api::<DynamicObject>(namespace).get(&key.name).await)?;
+        Ok(match self.metadata_only {
+            true => found.map(|object| bare(object.metadata)),
+            false => found,
+        })
+    }
+}
+
+fn bare(metadata: ObjectMeta) -> DynamicObject {
+    DynamicObject { types: None, metadata, data: serde_json::Value::Null }
+}
+
+pub(super) struct Feed {
+    pub(super) source: Source,
+    pub(super) config: watcher::Config,
     pub(super) jitter: Jitter,
 }
 
 /// What the server said about one object.
-enum Arrival<K> {
+pub(super) enum Arrival<K> {
     Good(K),
     Bad(Poisoned),
     Gone,
@@ -46,17 +80,21 @@ impl Feed {
             match stream.next().await {
                 Some(Ok(event)) => {
                     attempt = 0;
+                    let is_relisted = matches!(event, Event::InitDone);
                     inner.receive(event, &mut listed);
+                    if is_relisted {
+                        self.ask_for_unseen(inner).await;
+                    }
                 }
                 Some(Err(error)) if self.refuses_streaming(&error) => {
-                    tracing::debug!(kind = inner.kind, "server has no streaming lists: paging");
+                    tracing::debug!(kind = inner.kind(), "server has no streaming lists: paging");
                     self.config.initial_list_strategy = InitialListStrategy::ListWatch;
                     stream = self.open();
                 }
                 Some(Err(error)) => {
                     attempt += 1;
                     let delay = Backoff::UNAVAILABLE.delay(attempt, &mut self.jitter);
-                    note_error(&inner.kind, attempt, &error);
+                    note_error(inner.kind(), attempt, &error);
                     tokio::time::sleep(delay).await;
                 }
                 None => stream = self.open(),
@@ -64,18 +102,31 @@ impl Feed {
         }
     }
 
+    /// A list may be older than an answer we got: what it does not show of those is asked for.
+    async fn ask_for_unseen<K>(&mut self, inner: &Inner<K>)
+    where
+        K: Resource + DeserializeOwned,
+    {
+        for key in inner.unseen() {
+            let mut attempt = 0;
+            while let Err(error) = inner.refresh(&key).await {
+                attempt += 1;
+                let error = bundle_format::error::chain(&error);
+                tracing::debug!(kind = inner.kind(), object = %key, error, "cannot be read");
+                tokio::time::sleep(Backoff::UNAVAILABLE.delay(attempt, &mut self.jitter)).await;
+            }
+        }
+    }
+
     fn open(&self) -> BoxStream<'static, watcher::Result<Event<DynamicObject>>> {
         let config = self.config.clone();
-        if !self.metadata_only {
-            return watcher::watcher(self.api::<DynamicObject>(), config).boxed();
+        let namespace = self.source.namespace.as_deref();
+        if !self.source.metadata_only {
+            return watcher::watcher(self.source.api::<DynamicObject>(namespace), config).boxed();
         }
-        let bare = |meta: ObjectMeta| DynamicObject {
-            types: None,
-            metadata: meta,
-            data: serde_json::Value::Null,
-        };
         // `Api` asks for metadata only when its type says so.
-        let stream = watcher::watcher(self.api::<PartialObjectMeta<DynamicObject>>(), config);
+        let api = self.source.api::<PartialObjectMeta<DynamicObject>>(namespace);
+        let stream = watcher::watcher(api, config);
         stream
             .map(move |event| {
                 event.map(|event| match event {
@@ -87,16 +138,6 @@ impl Feed {
                 })
             })
             .boxed()
-    }
-
-    fn api<T>(&self) -> Api<T>
-    where
-        T: Resource<DynamicType = ApiResource, Scope = DynamicResourceScope>,
-    {
-        match &self.namespace {
-            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &self.resource),
-            None => Api::all_with(self.client.clone(), &self.resource),
-        }
     }
 
     /// Servers without the WatchList feature answer 400 or 422 to `sendInitialEvents`.
@@ -122,6 +163,12 @@ fn note_error(kind: &str, attempt: u32, error: &watcher::Error) {
     }
 }
 
+impl<K> Inner<K> {
+    pub(super) fn kind(&self) -> &str {
+        &self.source.resource.kind
+    }
+}
+
 impl<K> Inner<K>
 where
     K: Resource + DeserializeOwned,
@@ -129,8 +176,14 @@ where
     fn receive(&self, event: Event<DynamicObject>, listed: &mut Option<BTreeSet<ObjectKey>>) {
         match event {
             Event::Apply(object) => self.store(object),
-            Event::Delete(object) => self.place(ObjectKey::of(&object), Arrival::Gone),
-            Event::Init => *listed = Some(BTreeSet::new()),
+            Event::Delete(object) => {
+                let version = version_of(&object.metadata);
+                self.place(ObjectKey::of(&object), Word::Watch(version), Arrival::Gone);
+            }
+            Event::Init => {
+                self.write().ahead.begin_list();
+                *listed = Some(BTreeSet::new());
+            }
             Event::InitApply(object) => {
                 if let Some(listed) = listed {
                     listed.insert(ObjectKey::of(&object));
@@ -139,21 +192,26 @@ where
             }
             Event::InitDone => {
                 for key in self.absent_from(&listed.take().unwrap_or_default()) {
-                    self.place(key, Arrival::Gone);
+                    self.place(key, Word::Watch(None), Arrival::Gone);
                 }
                 self.synced.send_if_modified(|done| !std::mem::replace(done, true));
             }
         }
     }
 
-    fn store(&self, mut object: DynamicObject) {
-        object.managed_fields_mut().clear();
-        let key = ObjectKey::of(&object);
+    fn store(&self, object: DynamicObject) {
+        let (key, version) = (ObjectKey::of(&object), version_of(&object.metadata));
         if self.is_known(&key, object.metadata.resource_version.as_deref()) {
+            self.write().ahead.admits(&key, &Word::Watch(version));
             return;
         }
+        self.place(key, Word::Watch(version), self.convert(object));
+    }
+
+    pub(super) fn convert(&self, mut object: DynamicObject) -> Arrival<K> {
+        object.managed_fields_mut().clear();
         let metadata = object.metadata.clone();
-        let arrival = match object.try_parse::<K>() {
+        match object.try_parse::<K>() {
             Ok(mut converted) => {
                 if let Some(shrink) = &self.shrink {
                     shrink(&mut converted);
@@ -161,8 +219,7 @@ where
                 Arrival::Good(converted)
             }
             Err(error) => Arrival::Bad(Poisoned { metadata, error: parse_text(&error) }),
-        };
-        self.place(key, arrival);
+        }
     }
 
     /// A relist repeats what did not change; that is not news.
@@ -179,15 +236,24 @@ where
     fn absent_from(&self, listed: &BTreeSet<ObjectKey>) -> Vec<ObjectKey> {
         let state = self.read();
         let keys = state.objects.keys().chain(state.poisoned.keys());
-        keys.filter(|key| !listed.contains(key)).cloned().collect()
+        keys.filter(|key| !listed.contains(key) && !state.ahead.is_unseen(key)).cloned().collect()
     }
+}
 
-    fn place(&self, key: ObjectKey, arrival: Arrival<K>) {
+impl<K: Resource> Inner<K> {
+    /// Keeps what was said of an object and tells it, unless something newer was said before.
+    pub(super) fn place(&self, key: ObjectKey, word: Word, arrival: Arrival<K>) {
         let callbacks = self.callbacks.lock().unwrap_or_else(PoisonError::into_inner);
-        let change = self.write().replace(key, arrival);
+        let change = {
+            let mut state = self.write();
+            if !state.ahead.admits(&key, &word) {
+                return;
+            }
+            state.replace(key, arrival)
+        };
         if let Some(poisoned) = &change.poisoned {
             let error = &poisoned.error;
-            tracing::warn!(kind = self.kind, object = %change.key, error, "object does not fit");
+            tracing::warn!(kind = self.kind(), object = %change.key, error, "object does not fit");
         }
         for callback in callbacks.iter() {
             callback(&change);

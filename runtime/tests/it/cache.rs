@@ -158,3 +158,89 @@ async fn a_relist_reports_what_vanished_and_is_silent_about_the_rest() {
     let counts = counts.lock().unwrap().clone();
     assert_eq!(counts, BTreeMap::from([("ns/goes".into(), 2), ("ns/stays".into(), 1)]));
 }
+
+fn typed(object: Value) -> ConfigMap {
+    serde_json::from_value(object).unwrap()
+}
+
+fn color(cache: &Cache<ConfigMap>, name: &str) -> Option<String> {
+    let held = cache.get(&ObjectKey::new("ns", name))?;
+    held.data.as_ref()?.get("color").cloned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_answer_said_is_there_at_once_and_older_events_do_not_undo_it() {
+    let (events, watch) = fake_api::watch();
+    let cache = start(&watch);
+    events.send(event("ADDED", map("a", 1, &json!({"color": "red"})))).unwrap();
+    events.send(initial_end(2)).unwrap();
+    cache.synced().await;
+
+    cache.take_in(typed(map("a", 7, &json!({"color": "blue"}))));
+    cache.take_in(typed(map("made", 8, &json!({"color": "blue"}))));
+    assert_eq!(color(&cache, "a").as_deref(), Some("blue"));
+    assert_eq!(cache.by_index("by-color", "blue").len(), 2);
+
+    // The watch comes after: before our write somebody else wrote, and deleted an earlier `made`.
+    events.send(event("MODIFIED", map("a", 5, &json!({"color": "green"})))).unwrap();
+    events.send(event("DELETED", map("made", 6, &json!({"color": "old"})))).unwrap();
+    events.send(event("ADDED", map("seen", 9, &json!({})))).unwrap();
+    until(|| cache.exists(&ObjectKey::new("ns", "seen"))).await;
+    assert_eq!(color(&cache, "a").as_deref(), Some("blue"));
+    assert_eq!(color(&cache, "made").as_deref(), Some("blue"));
+
+    // What comes later counts, and an answer that is late does not.
+    events.send(event("DELETED", map("made", 11, &json!({})))).unwrap();
+    until(|| !cache.exists(&ObjectKey::new("ns", "made"))).await;
+    cache.take_in(typed(map("made", 10, &json!({"color": "late"}))));
+    assert!(!cache.exists(&ObjectKey::new("ns", "made")), "it was deleted since");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_does_not_show_an_answer_is_not_believed_before_it_was_asked_for() {
+    let (first, first_watch) = fake_api::watch();
+    let (second, second_watch) = fake_api::watch();
+    let watches = Mutex::new(vec![second_watch, first_watch]);
+    let client = fake_api::client(move |_, target, _| {
+        if target.contains("watch=true") {
+            return watches.lock().unwrap().pop().unwrap().answer();
+        }
+        match target.contains("/kept") {
+            true => fake_api::json(200, &map("kept", 7, &json!({"color": "blue"}))),
+            false => fake_api::failure(404, "gone"),
+        }
+    });
+    let cache = CacheBuilder::<ConfigMap>::new(client).seed(1).start();
+    first.send(initial_end(2)).unwrap();
+    cache.synced().await;
+    cache.take_in(typed(map("kept", 7, &json!({"color": "blue"}))));
+    cache.take_in(typed(map("deleted", 8, &json!({"color": "blue"}))));
+
+    let gone = json!({"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"});
+    first.send(event("ERROR", gone)).unwrap();
+    drop(first);
+    second.send(event("ADDED", map("kept", 4, &json!({"color": "red"})))).unwrap();
+    second.send(initial_end(5)).unwrap();
+    until(|| !cache.exists(&ObjectKey::new("ns", "deleted"))).await;
+    assert_eq!(color(&cache, "kept").as_deref(), Some("blue"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_of_which_nobody_knows_is_asked_for() {
+    let (events, watch) = fake_api::watch();
+    let client = fake_api::client(move |_, target, _| match target {
+        _ if target.contains("watch=true") => watch.answer(),
+        _ if target.contains("/done") => {
+            fake_api::json(200, &map("done", 7, &json!({"color": "blue"})))
+        }
+        _ => fake_api::failure(404, "never made"),
+    });
+    let cache = CacheBuilder::<ConfigMap>::new(client).seed(1).start();
+    events.send(initial_end(2)).unwrap();
+    cache.synced().await;
+    for name in ["done", "lost"] {
+        cache.refresh(&ObjectKey::new("ns", name)).await.unwrap();
+    }
+    assert_eq!(color(&cache, "done").as_deref(), Some("blue"));
+    assert_eq!(cache.len(), 1);
+}
