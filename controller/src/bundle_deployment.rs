@@ -2,9 +2,10 @@
 //!
 //! Owns their clean-up. Start at [`clean_deployment`].
 
-use bundle_format::api::{BundleDeployment, labels};
+use bundle_format::api::{Bundle, BundleDeployment, labels};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
+use runtime::client::optional;
 use runtime::{ApiError, NextWake, ObjectKey};
 use serde_json::json;
 
@@ -25,10 +26,18 @@ pub async fn clean_deployment(ctx: &Context, key: &ObjectKey) -> Result<NextWake
     }
     let Some(bundle) = bundle_of(&deployment.metadata) else { return Ok(NextWake::OnChange) };
     let is_ours = crate::stores::label(&deployment.metadata, labels::MANAGED) == Some("true");
-    if is_ours && !ctx.stores.bundles.exists(&bundle) {
+    if is_ours && !ctx.stores.bundles.exists(&bundle) && is_gone(ctx, &bundle).await? {
         delete_deployment(ctx, &deployment).await?;
     }
     Ok(NextWake::OnChange)
+}
+
+/// Asks the API server whether a Bundle is gone: the local copy may come from an older list.
+async fn is_gone(ctx: &Context, bundle: &ObjectKey) -> Result<bool, Error> {
+    let api: Api<Bundle> = Api::namespaced(ctx.client.clone(), &bundle.namespace);
+    let found = optional(api.get_metadata(&bundle.name).await)
+        .map_err(|error| ApiError::new(format!("read bundle {bundle}"), error))?;
+    Ok(found.is_none())
 }
 
 async fn release(ctx: &Context, deployment: &BundleDeployment) -> Result<(), Error> {

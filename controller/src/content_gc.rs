@@ -1,19 +1,21 @@
 //! Content: counts who needs it, deletes it when nobody does.
 //!
-//! Owns the reference count. Guarantees: a Content is deleted only when no BundleDeployment names
-//! it and no Bundle is about to. Start at [`reconcile_content`].
+//! Owns the reference count. Guarantees (invariant `content-kept`): a Content is deleted only when no
+//! BundleDeployment names it and no Bundle is about to. The local copy counts, but it may be late: the
+//! API server is asked before anything is deleted. Start at [`reconcile_content`].
 
 use std::time::Duration;
 
-use bundle_format::api::{Content, labels};
+use bundle_format::api::{BundleDeployment, Content, labels};
 use kube::Api;
+use kube::api::{ListParams, ObjectMeta};
 use runtime::status::{StatusWrite, patch_status};
 use runtime::{NextWake, ObjectKey};
 use serde_json::json;
 
 use crate::context::Context;
 use crate::error::Error;
-use crate::objects::ObjectName;
+use crate::objects::delete_params;
 use crate::stores::BY_CONTENT;
 
 /// A Content that nobody has needed for less than this may belong to BundleDeployments that are being written.
@@ -23,10 +25,10 @@ pub const COUNT_DELAY: Duration = Duration::from_secs(10);
 
 /// Counts the users of a Content and acts on the number.
 pub async fn reconcile_content(ctx: &Context, key: &ObjectKey) -> Result<NextWake, Error> {
-    if ctx.stores.contents.get(key).is_none() {
+    let Some(content) = ctx.stores.contents.get(key) else {
         ctx.memory.forget_count(&key.name);
         return Ok(NextWake::OnChange);
-    }
+    };
     let users = ctx.stores.deployments.by_index(BY_CONTENT, &key.name);
     let count = users.iter().filter(|user| user.metadata.deletion_timestamp.is_none()).count();
     if count > 0 {
@@ -49,16 +51,41 @@ pub async fn reconcile_content(ctx: &Context, key: &ObjectKey) -> Result<NextWak
             return Ok(NextWake::After(left));
         }
     }
-    tracing::info!(content = key.name, "content deleted: nobody needs it");
-    ctx.memory.forget_count(&key.name);
-    let name = ObjectName {
-        api_version: labels::API_VERSION,
-        kind: "Content",
-        namespace: "",
-        name: &key.name,
+    delete_content(ctx, &content.metadata).await
+}
+
+/// Deletes a Content that nobody is seen to need, if nobody does.
+async fn delete_content(ctx: &Context, seen: &ObjectMeta) -> Result<NextWake, Error> {
+    let name = seen.name.as_deref().unwrap_or_default();
+    // From here on no pass counts on it: who comes now, comes again and stores it anew.
+    let Some(mut deletion) = ctx.claims.begin_deletion(name) else {
+        return Ok(NextWake::After(GRACE));
     };
-    ctx.objects.delete(&name).await?;
+    if is_named(ctx, name).await? {
+        return Ok(NextWake::After(GRACE));
+    }
+    tracing::info!(content = name, "content deleted: nobody needs it");
+    ctx.memory.forget_count(name);
+    deletion.note_sent();
+    let api: Api<Content> = Api::all(ctx.client.clone());
+    runtime::client::optional(api.delete(name, &delete_params(seen)).await)
+        .map_err(|error| runtime::ApiError::new(format!("delete content {name}"), error))?;
     Ok(NextWake::OnChange)
+}
+
+/// Asks the API server whether a BundleDeployment names a Content.
+async fn is_named(ctx: &Context, content: &str) -> Result<bool, Error> {
+    let api: Api<BundleDeployment> = Api::all(ctx.client.clone());
+    for label in [labels::CONTENT_NAME, labels::DEPLOYED_CONTENT_NAME] {
+        let one = ListParams::default().labels(&format!("{label}={content}")).limit(1);
+        let found = api.list_metadata(&one).await.map_err(|error| {
+            runtime::ApiError::new(format!("list bundle deployments of content {content}"), error)
+        })?;
+        if !found.items.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 async fn write_count(ctx: &Context, key: &ObjectKey, count: usize) -> Result<NextWake, Error> {

@@ -15,6 +15,7 @@ use runtime::pace::Pace;
 use runtime::{ObjectKey, Queue};
 
 use crate::bundle::memory::Memory;
+use crate::claims::Claims;
 use crate::config::{ApiServer, ControllerConfig, HubConfig};
 use crate::objects::Objects;
 use crate::stores::{BY_REPO, Stores};
@@ -146,6 +147,8 @@ pub struct Context {
     pub events: Events,
     /// What is remembered of each Bundle between passes.
     pub memory: Memory,
+    /// Who counts on which Content.
+    pub claims: Claims,
     /// What the process was started with.
     pub config: ControllerConfig,
     hub: RwLock<Arc<HubConfig>>,
@@ -163,6 +166,7 @@ impl Context {
             paces: Paces::default(),
             events,
             memory: Memory::default(),
+            claims: Claims::default(),
             hub: RwLock::default(),
             hub_version: AtomicU64::new(0),
             client,

@@ -5,6 +5,7 @@
 
 pub mod bundle;
 pub mod bundle_deployment;
+pub mod claims;
 pub mod cluster;
 pub mod cluster_group;
 pub mod config;

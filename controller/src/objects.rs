@@ -4,7 +4,8 @@
 //! at [`Objects::ensure`].
 
 use kube::api::{
-    Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams,
+    Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ObjectMeta, Patch,
+    PatchParams, Preconditions,
 };
 use kube::core::DynamicResourceScope;
 use kube::{Client, Resource};
@@ -146,6 +147,15 @@ impl Objects {
         )
         .map(drop)
         .map_err(|error| ApiError::new(format!("delete {}", name.describe()), error))
+    }
+}
+
+/// Deletes the very object that was looked at, not one that has its name since.
+pub fn delete_params(seen: &ObjectMeta) -> DeleteParams {
+    let params = DeleteParams::background();
+    match seen.uid.clone() {
+        Some(uid) => params.preconditions(Preconditions { uid: Some(uid), resource_version: None }),
+        None => params,
     }
 }
 

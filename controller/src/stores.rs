@@ -86,6 +86,9 @@ impl Resource for KnownBundle {
 }
 
 /// All local copies.
+///
+/// A copy may be late, but what follows from an object was made by somebody who knew that object.
+/// Where its absence means that things are deleted, a list must not be older than what made them.
 pub struct Stores {
     /// ConfigMap `fleet-controller` alone.
     pub config: Cache<ConfigMap>,
@@ -191,6 +194,7 @@ impl Stores {
 
 fn clusters(client: &Client) -> Cache<Cluster> {
     CacheBuilder::new(client.clone())
+        .newest()
         .index(BY_CLIENT_ID, |cluster: &Cluster| {
             let namespace = cluster.metadata.namespace.as_deref().unwrap_or_default();
             match cluster.spec.client_id.as_str() {
@@ -206,6 +210,7 @@ fn clusters(client: &Client) -> Cache<Cluster> {
 
 fn registrations(client: &Client) -> Cache<ClusterRegistration> {
     CacheBuilder::new(client.clone())
+        .newest()
         .index(BY_CLIENT_ID, |request: &ClusterRegistration| {
             let namespace = request.metadata.namespace.as_deref().unwrap_or_default();
             vec![format!("{namespace}/{}", request.spec.client_id)]
@@ -231,6 +236,7 @@ fn bundles(client: &Client) -> Cache<KnownBundle> {
 
 fn deployments(client: &Client) -> Cache<BundleDeployment> {
     CacheBuilder::new(client.clone())
+        .newest()
         .index(BY_BUNDLE, |deployment: &BundleDeployment| {
             bundle_of(&deployment.metadata).map(|key| key.to_string()).into_iter().collect()
         })
@@ -265,7 +271,12 @@ pub fn repo_of(meta: &ObjectMeta) -> Option<ObjectKey> {
 
 /// The Contents a BundleDeployment needs: that of the version to run and that of the staged one.
 pub fn contents_of(deployment: &BundleDeployment) -> impl Iterator<Item = &str> {
-    let content = |id: &str| id.split_once(':').map_or(0, |(content, _)| content.len());
-    let (run, staged) = (&deployment.spec.deployment_id, &deployment.spec.staged_deployment_id);
-    [&run[..content(run)], &staged[..content(staged)]].into_iter().filter(|id| !id.is_empty())
+    let spec = &deployment.spec;
+    [&spec.deployment_id, &spec.staged_deployment_id].into_iter().filter_map(|id| content_of(id))
+}
+
+/// The Content that a version is made of; a chart from a registry has none.
+pub fn content_of(deployment_id: &str) -> Option<&str> {
+    let (content, _) = deployment_id.split_once(':')?;
+    (!content.is_empty()).then_some(content)
 }

@@ -266,8 +266,10 @@ fn connect_bundles(ctx: &Arc<Context>) {
     });
     let weak = Arc::downgrade(ctx);
     ctx.stores.contents.subscribe(move |change| {
-        if let (Some(ctx), Some(_)) = (weak.upgrade(), &change.new) {
-            ctx.queues.contents.add_after(change.key.clone(), COUNT_DELAY);
+        let Some(ctx) = weak.upgrade() else { return };
+        match change.is_deletion() {
+            true => ctx.claims.note_gone(&change.key.name),
+            false => ctx.queues.contents.add_after(change.key.clone(), COUNT_DELAY),
         }
     });
 }

@@ -26,8 +26,10 @@ pub const MANAGED: &str = "fleet.cattle.io/managed";
 pub const CLUSTER: &str = "fleet.cattle.io/cluster";
 /// Namespace of the Cluster; label on BundleDeployment, annotation on the cluster namespace.
 pub const CLUSTER_NAMESPACE: &str = "fleet.cattle.io/cluster-namespace";
-/// On BundleDeployment: name of its Content.
+/// On BundleDeployment: name of the Content of its staged version.
 pub const CONTENT_NAME: &str = "fleet.cattle.io/content-name";
+/// On BundleDeployment: name of the Content of the version that runs, while it is another one.
+pub const DEPLOYED_CONTENT_NAME: &str = "fleet.cattle.io/deployed-content-name";
 /// On GitRepo, HelmOp, set by Rancher; copied down.
 pub const CREATED_BY_USER_ID: &str = "fleet.cattle.io/created-by-user-id";
 /// On ClusterRegistration's labels and the Cluster: pod that registered it.

@@ -1,6 +1,6 @@
 //! Writes what a pass over a Bundle decided.
 //!
-//! Owns the order of writes: Content first, then values, then BundleDeployments, then deletions.
+//! Owns the order of writes: Content first, then values, then BundleDeployments.
 //! Everything may be repeated half-done. Start at [`apply_rollout`].
 
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ use bundle_format::content::{Manifest, deployment_values_hash};
 use bundle_format::options::Target;
 use futures::StreamExt as _;
 use k8s_openapi::ByteString;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::PartialObjectMeta;
 use kube::{Api, ResourceExt};
 use runtime::client::{code_of, optional};
@@ -21,16 +21,15 @@ use serde_json::{Value, json};
 
 use super::observe::{BundleWorld, deployments_of};
 use super::plan::deployments::{DeploymentWrite, ValuesWrite};
+use crate::claims::Claim;
 use crate::context::Context;
 use crate::error::Error;
-use crate::objects::{ObjectName, owned_by};
+use crate::objects::{ObjectName, delete_params, owned_by};
 use crate::registration::agent::encoded;
 use crate::stores::{KnownBundle, annotation};
 
 /// Writes of one pass at the same time. More only queue up inside the API server.
 const CONCURRENT_WRITES: usize = 16;
-/// How long a pass waits for its own writes to show up in the local copy.
-const OWN_WRITES_TIMEOUT: Duration = Duration::from_secs(2);
 /// On a values Secret: the hash a BundleDeployment must name to accept it.
 const VALUES_HASH: &str = "fleet.cattle.io/values-hash";
 
@@ -38,6 +37,9 @@ const VALUES_HASH: &str = "fleet.cattle.io/values-hash";
 ///
 /// One that is refused does not keep the others; the first error is returned in the end. Returns how
 /// many were written.
+///
+/// Guarantees: the local copy shows what was written, or the next pass begins with
+/// [`settle_doubts`]. What it decides on is never less than what was written before.
 ///
 /// # Errors
 /// When the API server refuses a write or cannot be reached.
@@ -50,30 +52,52 @@ pub async fn apply_rollout(
     if writes.is_empty() {
         return Ok(0);
     }
-    if !targets.is_empty() && known.bundle.spec.helm_op_options.is_none() {
-        ensure_content(ctx, known).await?;
-    }
+    let _claim = match !targets.is_empty() && known.bundle.spec.helm_op_options.is_none() {
+        true => Some(ensure_content(ctx, known).await?),
+        false => None,
+    };
+    let bundle = ObjectKey::of_meta(&known.bundle.metadata);
     let passes: Vec<_> = writes.into_iter().map(|write| apply_deployment(ctx, write)).collect();
     let mut results = futures::stream::iter(passes).buffer_unordered(CONCURRENT_WRITES);
-    let mut written = Vec::new();
+    let mut written_count = 0;
     let mut first_error = None;
-    while let Some(result) = results.next().await {
+    while let Some((key, result)) = results.next().await {
         match result {
-            Ok(Some(done)) => written.push(done),
-            Ok(None) => {}
-            Err(error) => drop(first_error.get_or_insert(error)),
+            Ok(is_written) => written_count += usize::from(is_written),
+            Err(error) => {
+                ctx.memory.doubt(&bundle, &key);
+                first_error.get_or_insert(error);
+            }
         }
     }
-    drop(results);
-    wait_for_own_writes(ctx, &written).await;
-    first_error.map_or(Ok(written.len()), Err)
+    first_error.map_or(Ok(written_count), Err)
 }
 
-/// Stores the files of a Bundle under their digest, unless they are stored already.
-async fn ensure_content(ctx: &Context, known: &KnownBundle) -> Result<(), Error> {
+/// Reads the BundleDeployments of a Bundle anew of which nobody knows whether a write was done.
+///
+/// # Errors
+/// When the API server refuses or cannot be reached.
+pub async fn settle_doubts(ctx: &Context, bundle: &ObjectKey) -> Result<(), Error> {
+    for key in ctx.memory.doubted(bundle) {
+        ctx.stores
+            .deployments
+            .refresh(&key)
+            .await
+            .map_err(|error| ApiError::new(format!("read bundle deployment {key}"), error))?;
+    }
+    ctx.memory.end_doubts(bundle);
+    Ok(())
+}
+
+/// Stores the files of a Bundle under their digest, unless they are stored already. They stay as
+/// long as the claim is held, and then as long as a BundleDeployment names them.
+async fn ensure_content<'c>(ctx: &'c Context, known: &KnownBundle) -> Result<Claim<'c>, Error> {
     let name = known.content.to_string();
-    if ctx.stores.contents.exists(&ObjectKey::cluster_scoped(&name)) {
-        return Ok(());
+    let Some(claim) = ctx.claims.claim(&name) else {
+        return Err(Error::NotYet { what: format!("content {name} to be gone") });
+    };
+    if ctx.stores.contents.exists(&ObjectKey::cluster_scoped(&name)) && !claim.is_doubtful() {
+        return Ok(claim);
     }
     let (namespace, bundle) =
         (known.bundle.namespace().unwrap_or_default(), known.bundle.name_any());
@@ -99,46 +123,46 @@ async fn ensure_content(ctx: &Context, known: &KnownBundle) -> Result<(), Error>
         Ok(_) => {
             // Nobody has counted its users yet: no need to read that.
             ctx.memory.set_count(&name, 0);
-            Ok(())
         }
         // Another Bundle has the same files.
-        Err(error) if code_of(&error) == Some(409) => Ok(()),
-        Err(error) => Err(ApiError::new(format!("store content {name}"), error).into()),
+        Err(error) if code_of(&error) == Some(409) => {}
+        Err(error) => return Err(ApiError::new(format!("store content {name}"), error).into()),
     }
-}
-
-/// A BundleDeployment that was written: which, and the generation it has now.
-struct Written {
-    key: ObjectKey,
-    generation: i64,
+    claim.note_stored();
+    Ok(claim)
 }
 
 async fn apply_deployment(
     ctx: &Context,
     mut write: DeploymentWrite,
-) -> Result<Option<Written>, Error> {
-    let values = settle_values(ctx, &mut write).await?;
-    let written = match &write.old {
+) -> (ObjectKey, Result<bool, Error>) {
+    let result = write_deployment(ctx, &mut write).await;
+    (write.key, result)
+}
+
+/// Writes a BundleDeployment and its values; returns whether it had to be written.
+async fn write_deployment(ctx: &Context, write: &mut DeploymentWrite) -> Result<bool, Error> {
+    let values = settle_values(ctx, write).await?;
+    let is_written = match write.old.clone() {
         Some(old) => {
             // The agent must find the values when it sees the new hash.
             if let Some(data) = &values {
-                apply_values(ctx, &write, old, data).await?;
+                apply_values(ctx, write, &old, data).await?;
             }
-            patch_deployment(ctx, &write, old).await?
+            patch_deployment(ctx, write, &old).await?
         }
         None => {
-            let made = create_deployment(ctx, &write).await?;
-            if let (Some(data), Some(made)) = (&values, &made) {
-                apply_values(ctx, &write, made, data).await?;
+            let made = create_deployment(ctx, write).await?;
+            if let Some(data) = &values {
+                apply_values(ctx, write, &made, data).await?;
             }
-            made
+            true
         }
     };
     if write.spec.values_hash.is_empty() && ctx.stores.deployment_values.exists(&write.key) {
         ctx.objects.delete(&values_name(&write.key)).await?;
     }
-    let generation = written.and_then(|made| made.metadata.generation);
-    Ok(generation.map(|generation| Written { key: write.key, generation }))
+    Ok(is_written)
 }
 
 fn values_name(key: &ObjectKey) -> ObjectName<'_> {
@@ -213,29 +237,30 @@ fn deployments_api(ctx: &Context, key: &ObjectKey) -> Api<BundleDeployment> {
 async fn create_deployment(
     ctx: &Context,
     write: &DeploymentWrite,
-) -> Result<Option<BundleDeployment>, Error> {
+) -> Result<BundleDeployment, Error> {
     let mut made = BundleDeployment::new(&write.key.name, write.spec.clone());
     made.metadata.namespace = Some(write.key.namespace.clone());
     made.metadata.labels = Some(write.labels.clone());
-    match deployments_api(ctx, &write.key).create(&PostParams::default(), &made).await {
-        Ok(made) => Ok(Some(made)),
-        Err(error) => {
-            Err(ApiError::new(format!("create bundle deployment {}", write.key), error).into())
-        }
-    }
+    let made = deployments_api(ctx, &write.key)
+        .create(&PostParams::default(), &made)
+        .await
+        .map_err(|error| ApiError::new(format!("create bundle deployment {}", write.key), error))?;
+    ctx.stores.deployments.take_in(made.clone());
+    Ok(made)
 }
 
 async fn patch_deployment(
     ctx: &Context,
     write: &DeploymentWrite,
     old: &BundleDeployment,
-) -> Result<Option<BundleDeployment>, Error> {
-    let Some(patch) = deployment_patch(write, old) else { return Ok(None) };
+) -> Result<bool, Error> {
+    let Some(patch) = deployment_patch(write, old) else { return Ok(false) };
     let patched = deployments_api(ctx, &write.key)
         .patch(&write.key.name, &PatchParams::default(), &Patch::Merge(&patch))
         .await
         .map_err(|error| ApiError::new(format!("write bundle deployment {}", write.key), error))?;
-    Ok(Some(patched))
+    ctx.stores.deployments.take_in(patched);
+    Ok(true)
 }
 
 /// The merge patch from what is there to what shall be; `None` when they are the same.
@@ -276,23 +301,6 @@ fn diff_objects(before: &Value, after: &Value) -> Option<Value> {
     (!patch.is_empty()).then_some(Value::Object(patch))
 }
 
-/// Waits until the local copy shows what this pass wrote: the next pass must not decide on less.
-async fn wait_for_own_writes(ctx: &Context, written: &[Written]) {
-    let shows = |done: &Written| {
-        let held = ctx.stores.deployments.get(&done.key);
-        held.and_then(|held| held.metadata.generation).is_some_and(|at| at >= done.generation)
-    };
-    let all = async {
-        for done in written {
-            while !shows(done) {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        }
-    };
-    // One that was deleted meanwhile never shows up: its own event wakes the Bundle again.
-    drop(tokio::time::timeout(OWN_WRITES_TIMEOUT, all).await);
-}
-
 /// Deletes BundleDeployments of clusters the Bundle does not go to any more. Those that are off
 /// schedule stay until their schedule opens.
 ///
@@ -318,11 +326,7 @@ pub async fn delete_orphans(
 pub async fn delete_deployment(ctx: &Context, deployment: &BundleDeployment) -> Result<(), Error> {
     let key = ObjectKey::of_meta(&deployment.metadata);
     tracing::debug!(bundle_deployment = %key, "deleted");
-    let params = match deployment.metadata.uid.clone() {
-        Some(uid) => DeleteParams::background()
-            .preconditions(kube::api::Preconditions { uid: Some(uid), resource_version: None }),
-        None => DeleteParams::background(),
-    };
+    let params = delete_params(&deployment.metadata);
     optional(deployments_api(ctx, &key).delete(&key.name, &params).await)
         .map_err(|error| ApiError::new(format!("delete bundle deployment {key}"), error))?;
     Ok(())

@@ -33,6 +33,8 @@ struct Inner {
     reports: BTreeMap<ObjectKey, BTreeSet<String>>,
     /// Bundles whose last pass left their status to the next one.
     untold: BTreeSet<ObjectKey>,
+    /// BundleDeployments of which nobody knows whether a write was done, by Bundle.
+    doubted: BTreeMap<ObjectKey, BTreeSet<ObjectKey>>,
     /// Options that were made from templates, by Bundle.
     options: BTreeMap<ObjectKey, Memo>,
     /// What the agent of a Cluster was last found to agree with.
@@ -97,6 +99,21 @@ impl Memory {
         }
     }
 
+    /// Notes that a write of a BundleDeployment failed, or was done and only its answer failed.
+    pub fn doubt(&self, bundle: &ObjectKey, deployment: &ObjectKey) {
+        self.lock().doubted.entry(bundle.clone()).or_default().insert(deployment.clone());
+    }
+
+    /// The BundleDeployments of a Bundle of which the local copy may know too little.
+    pub fn doubted(&self, bundle: &ObjectKey) -> BTreeSet<ObjectKey> {
+        self.lock().doubted.get(bundle).cloned().unwrap_or_default()
+    }
+
+    /// Notes that the local copy knows them all again.
+    pub fn end_doubts(&self, bundle: &ObjectKey) {
+        self.lock().doubted.remove(bundle);
+    }
+
     /// Takes the options that the last pass over a Bundle made from templates.
     pub fn take_options(&self, bundle: &ObjectKey) -> Memo {
         self.lock().options.remove(bundle).unwrap_or_default()
@@ -130,6 +147,7 @@ impl Memory {
         inner.reports.remove(bundle);
         inner.options.remove(bundle);
         inner.untold.remove(bundle);
+        inner.doubted.remove(bundle);
     }
 
     /// Whether a Cluster's agent was found to agree with these.

@@ -46,6 +46,7 @@ pub async fn reconcile_bundle(ctx: &Context, key: &ObjectKey) -> Result<NextWake
         ctx.stores.fleet.forget_bundle(key);
         return Ok(NextWake::OnChange);
     };
+    apply::settle_doubts(ctx, key).await?;
     if known.bundle.metadata.deletion_timestamp.is_some() {
         return apply::finalize_bundle(ctx, &known).await;
     }
@@ -120,8 +121,9 @@ async fn roll_out(
     let plan = plan_rollout(&strategy, &targets, ctx.now()).map_err(|error| user(chain(&error)))?;
     let writes =
         plan::deployments::plan_deployments(&world.bundle, &targets, &plan, &world.deployments);
-    let written_count = apply_rollout(ctx, known, &targets, writes).await?;
+    // A cluster that leaves counts in no budget any more, so it leaves before others change.
     apply::delete_orphans(ctx, &world, &targets).await?;
+    let written_count = apply_rollout(ctx, known, &targets, writes).await?;
     let after = observe::deployments_of(&ctx.stores, &key);
     let sends_along = downstream::publish_downstream(ctx, known, &after).await?;
     let standing = Standing::of(Outcome::of(&targets, &plan), &after);

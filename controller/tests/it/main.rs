@@ -9,5 +9,7 @@
 mod clusters;
 mod counting;
 mod delivery;
+mod late;
 mod rbac;
+mod wire;
 mod world;

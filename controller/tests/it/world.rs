@@ -1,18 +1,18 @@
 //! A running controller on an embedded API server; tests read and write plain JSON.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use controller::ControllerConfig;
 use kube::Client;
-use kube::client::Body;
 use runtime::http_server::BindAddress;
 use runtime::objects;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::wire::Wire;
 
 pub(crate) const SYSTEM: &str = "cattle-fleet-system";
 /// The workspace of the tests.
@@ -21,7 +21,8 @@ pub(crate) const HOME: &str = "clusters";
 pub(crate) struct World {
     client: Client,
     controller: Option<Controller>,
-    requests: Arc<Mutex<Vec<String>>>,
+    /// The controller's way to the hub.
+    pub(crate) wire: Wire,
 }
 
 /// A running controller; stops when dropped.
@@ -35,8 +36,7 @@ struct Controller {
 }
 
 impl Controller {
-    /// Starts one whose requests, watches and Events left out, are noted.
-    fn start(client: &Client, requests: &Arc<Mutex<Vec<String>>>) -> Self {
+    fn start(client: Client) -> Self {
         let stop = CancellationToken::new();
         let (metrics_address, metrics) = BindAddress::loopback().unwrap();
         let (health_address, health) = BindAddress::loopback().unwrap();
@@ -45,26 +45,10 @@ impl Controller {
             health_address,
             ..ControllerConfig::in_process(SYSTEM)
         };
-        let running = controller::run(config, recorded(client.clone(), requests), stop.clone());
+        let running = controller::run(config, client, stop.clone());
         let task = tokio::spawn(async { running.await.expect("controller runs") });
         Self { metrics, health, stop: stop.drop_guard(), task }
     }
-}
-
-/// A client that notes `METHOD path?query` of every request; short within the workspace.
-fn recorded(inner: Client, requests: &Arc<Mutex<Vec<String>>>) -> Client {
-    let requests = Arc::clone(requests);
-    let service = tower::service_fn(move |request: http::Request<Body>| {
-        let inner = inner.clone();
-        let uri = request.uri().to_string();
-        if !uri.contains("watch=true") && !uri.contains("events.k8s.io") {
-            let line = format!("{} {}", request.method(), uri.replace(&path(""), ""));
-            let line = line.trim_end_matches('?').trim_end_matches("?&force=true").to_owned();
-            requests.lock().unwrap().push(line);
-        }
-        async move { inner.send(request).await }
-    });
-    Client::new(service, "default")
 }
 
 /// `clusters` → its path in the workspace; a path stays.
@@ -87,7 +71,7 @@ impl World {
         let hub = hub::Hub::memory();
         hub.ready().await;
         let client = Client::new(hub, "default");
-        let mut world = Self { client, controller: None, requests: Arc::default() };
+        let mut world = Self { client, controller: None, wire: Wire::new() };
         for crd in bundle_format::api::crds::definitions() {
             world.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd).await;
         }
@@ -95,8 +79,12 @@ impl World {
             world.post("/api/v1/namespaces", json!({"metadata": {"name": name}})).await;
         }
         world.configure("POST", settings).await;
-        world.controller = Some(Controller::start(&world.client, &world.requests));
+        world.start_controller();
         world
+    }
+
+    fn start_controller(&mut self) {
+        self.controller = Some(Controller::start(self.wire.client(self.client.clone())));
     }
 
     /// Ends the controller and starts another one.
@@ -106,7 +94,7 @@ impl World {
             task.await.unwrap();
         }
         self.requests();
-        self.controller = Some(Controller::start(&self.client, &self.requests));
+        self.start_controller();
     }
 
     /// Waits until every delay is over; needs virtual time.
@@ -114,11 +102,13 @@ impl World {
         tokio::time::sleep(Duration::from_secs(60)).await;
     }
 
-    /// Requests of the controller since the last call, watches left out, sorted. Contents are called
-    /// `x`.
+    /// Requests of the controller since the last call, sorted; short within the workspace. Contents
+    /// are called `x`.
     pub(crate) fn requests(&self) -> Vec<String> {
-        let mut lines = std::mem::take(&mut *self.requests.lock().unwrap());
+        let mut lines = self.wire.requests();
         for line in &mut lines {
+            let short = line.replace(&path(""), "");
+            *line = short.trim_end_matches('?').trim_end_matches("?&force=true").to_owned();
             let content = line.split('/').find(|part| part.starts_with("s-") && part.len() == 63);
             if let Some(content) = content.map(str::to_owned) {
                 *line = line.replace(&content, "x");

@@ -16,6 +16,8 @@ use bundle_format::target::ClusterView;
 use kube::ResourceExt;
 use runtime::ObjectKey;
 
+use crate::stores::content_of;
+
 /// One BundleDeployment that has to be written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeploymentWrite {
@@ -129,9 +131,6 @@ fn plan_one(
 ) -> DeploymentWrite {
     let mut labels = shared.labels.clone();
     labels.extend(cluster_labels(target.cluster));
-    if bundle.spec.helm_op_options.is_none() {
-        labels.insert(labels::CONTENT_NAME.into(), target.deployment_id.content.to_string());
-    }
     let held = old.map(|old| old.spec.clone()).unwrap_or_default();
     let mut spec = BundleDeploymentSpec {
         paused: target.is_paused,
@@ -144,6 +143,9 @@ fn plan_one(
         ..held
     };
     let values = move_versions(&mut spec, shared, (bundle, target, step));
+    if bundle.spec.helm_op_options.is_none() {
+        labels.extend(content_labels(&spec));
+    }
     let differs = old.is_none_or(|old| old.spec != spec || *old.labels() != labels);
     DeploymentWrite {
         key: ObjectKey::new(namespace, &shared.name),
@@ -160,6 +162,16 @@ fn cluster_labels(cluster: &ClusterView) -> [(String, String); 2] {
         (labels::CLUSTER.into(), cluster.name.clone()),
         (labels::CLUSTER_NAMESPACE.into(), cluster.namespace.clone()),
     ]
+}
+
+/// The labels by which those who need a Content are found: all of them, those that run one version
+/// while another is staged too.
+fn content_labels(spec: &BundleDeploymentSpec) -> impl Iterator<Item = (String, String)> {
+    let staged = content_of(&spec.staged_deployment_id);
+    let deployed = content_of(&spec.deployment_id).filter(|&deployed| staged != Some(deployed));
+    [(labels::CONTENT_NAME, staged), (labels::DEPLOYED_CONTENT_NAME, deployed)]
+        .into_iter()
+        .filter_map(|(label, content)| Some((label.to_owned(), content?.to_owned())))
 }
 
 /// Stages and promotes as the step says, and takes the values out of the options.
@@ -234,6 +246,24 @@ mod tests {
         ] {
             assert_eq!(is_inherited(key), inherited, "{key}");
         }
+    }
+
+    #[test]
+    fn labels_name_every_content_that_is_needed() {
+        let labels = |deployed: &str, staged: &str| -> Vec<(String, String)> {
+            let spec = BundleDeploymentSpec {
+                deployment_id: deployed.into(),
+                staged_deployment_id: staged.into(),
+                ..Default::default()
+            };
+            content_labels(&spec).collect()
+        };
+        let named = |label: &str, content: &str| (label.to_owned(), content.to_owned());
+        let staged = || named(labels::CONTENT_NAME, "s-new");
+        assert_eq!(labels("s-new:a", "s-new:b"), [staged()]);
+        assert_eq!(labels("", "s-new:b"), [staged()]);
+        let deployed = named(labels::DEPLOYED_CONTENT_NAME, "s-old");
+        assert_eq!(labels("s-old:a", "s-new:a"), [staged(), deployed]);
     }
 
     #[test]
