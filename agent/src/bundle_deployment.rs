@@ -30,7 +30,7 @@ use crate::plan::apply::with_ownership;
 use crate::plan::gate::{Gate, check_gate};
 use crate::release::{ReleaseName, ReleaseStatus};
 use crate::status::{Finding, ObjectState, Report, summarize_deployment};
-use crate::uninstall::{delete_copies, uninstall};
+use crate::uninstall::{Adopter, delete_copies, uninstall};
 
 /// Changes of watched objects are gathered this long: a rollout writes many of them in a row.
 const DEBOUNCE: Duration = Duration::from_millis(40);
@@ -403,10 +403,7 @@ impl Reconciler {
             .deployments
             .list()
             .iter()
-            .flat_map(|other| {
-                [&other.spec.options, &other.spec.staged_options].map(|o| o.overwrites.clone())
-            })
-            .flatten()
+            .flat_map(|other| [&other.spec.options, &other.spec.staged_options].map(Adopter::of))
             .collect();
         let mut releases = self.memory.releases_of(name);
         for release in &releases {

@@ -3,7 +3,7 @@
 //! Owns what is deleted and what stays. Must not know why a bundle deployment went. Start at [`uninstall`].
 
 use bundle_format::api::labels::{KEEP_RESOURCES, SERVICE_ACCOUNT};
-use bundle_format::api::options::OverwrittenResource;
+use bundle_format::api::options::{BundleDeploymentOptions, OverwrittenResource};
 use futures::{FutureExt, StreamExt, stream};
 use render::postrender::fill_namespaces;
 use runtime::chain;
@@ -16,9 +16,27 @@ use crate::live::member::{CallError, Member};
 use crate::live::observe::{PARALLEL_CALLS, observe_objects};
 use crate::live::releases::{self, Record};
 use crate::plan::ObjectKey;
-use crate::plan::apply::{PruneDecision, phase, plan_prune};
+use crate::plan::apply::{PruneDecision, is_taken_over, phase, plan_prune};
 use crate::plan::hooks::{Hook, Moment};
 use crate::release::{ReleaseName, ReleaseStatus};
+
+/// A bundle that still exists, and what it takes over.
+#[derive(Debug)]
+pub struct Adopter {
+    /// The namespace of its release.
+    pub namespace: String,
+    /// The objects.
+    pub overwrites: Vec<OverwrittenResource>,
+}
+
+impl Adopter {
+    /// What a bundle with these options takes over.
+    #[must_use]
+    pub fn of(options: &BundleDeploymentOptions) -> Self {
+        let namespace = options.release_namespace().to_owned();
+        Self { namespace, overwrites: options.overwrites.clone() }
+    }
+}
 
 /// Uninstalls a release.
 ///
@@ -28,7 +46,7 @@ pub async fn uninstall(
     deployer: &Deployer,
     id: &ReleaseName,
     bundle_id: &str,
-    adopters: &[OverwrittenResource],
+    adopters: &[Adopter],
 ) -> Result<(), Error> {
     let history = releases::history(&deployer.member, id).await?;
     let Some(last) = history.last() else { return Ok(()) };
@@ -71,7 +89,7 @@ pub async fn uninstall(
 
 /// The account that installed the release; the agent itself when that account is gone.
 async fn account_of(deployer: &Deployer, record: &Record) -> Result<Member, Error> {
-    let options = bundle_format::api::options::BundleDeploymentOptions {
+    let options = BundleDeploymentOptions {
         service_account: record.release.annotation(SERVICE_ACCOUNT).unwrap_or_default().to_owned(),
         ..Default::default()
     };
@@ -86,18 +104,16 @@ async fn delete_objects(
     member: &Member,
     release: &ReleaseName,
     objects: &[Value],
-    adopters: &[OverwrittenResource],
+    adopters: &[Adopter],
 ) -> Result<(), Error> {
     let live = observe_objects(member, objects.iter().map(ObjectKey::of)).await?;
     let mut doomed: Vec<(ObjectKey, String)> = Vec::new();
     for object in objects {
         let key = ObjectKey::of(object);
         let found = live.get(&key);
-        let adopted = adopters.iter().any(|entry| {
-            entry.kind == key.kind
-                && entry.name == key.name
-                && (entry.namespace.is_empty() || entry.namespace == key.namespace)
-        });
+        let adopted = adopters
+            .iter()
+            .any(|adopter| is_taken_over(&adopter.overwrites, &adopter.namespace, &key));
         if adopted || plan_prune(found, object, release) != PruneDecision::Delete {
             continue;
         }

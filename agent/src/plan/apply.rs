@@ -264,14 +264,21 @@ pub fn is_leaving(object: &Value) -> bool {
     object.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null())
 }
 
+/// Whether a release in namespace `home` takes an object over by one of these entries. One that names
+/// no namespace means an object that has none, or has that of the release: two bundles may both have
+/// a ConfigMap `extra`, each in a namespace of its own.
+#[must_use]
+pub fn is_taken_over(entries: &[OverwrittenResource], home: &str, key: &ObjectKey) -> bool {
+    let place = |entry: &OverwrittenResource| match entry.namespace.as_str() {
+        "" => key.namespace.is_empty() || key.namespace == home,
+        named => key.namespace == named,
+    };
+    entries.iter().any(|entry| entry.kind == key.kind && entry.name == key.name && place(entry))
+}
+
 fn may_adopt(key: &ObjectKey, live: &Value, options: &ApplyOptions<'_>) -> Result<(), Refusal> {
-    let taken_over = options.overwrites.iter().any(|entry| {
-        entry.kind == key.kind
-            && entry.name == key.name
-            && (entry.namespace.is_empty() || entry.namespace == key.namespace)
-    });
     if options.take_ownership
-        || taken_over
+        || is_taken_over(options.overwrites, &options.release.namespace, key)
         || label(live, OBJECT_SET_HASH) == Some(options.set_hash)
     {
         return Ok(());
@@ -408,6 +415,25 @@ mod tests {
         let plan =
             plan_apply(&desired, &live, &ApplyOptions { overwrites: &moved, ..options(&release) });
         assert_eq!(plan.expect("plans").write_count(), 1);
+    }
+
+    #[test]
+    fn an_entry_without_a_namespace_means_the_namespace_of_the_release() {
+        let entry = |namespace: &str| OverwrittenResource {
+            name: "a".into(),
+            namespace: namespace.into(),
+            kind: "ConfigMap".into(),
+        };
+        for (named, held, expected) in [
+            ("", "home", true),
+            ("", "", true),
+            ("", "elsewhere", false),
+            ("elsewhere", "elsewhere", true),
+            ("elsewhere", "home", false),
+        ] {
+            let key = ObjectKey { namespace: held.into(), ..ObjectKey::of(&config_map("a", "1")) };
+            assert_eq!(is_taken_over(&[entry(named)], "home", &key), expected, "{named} {held}");
+        }
     }
 
     // A release that was renamed keeps its objects: same bundle deployment, other release name.

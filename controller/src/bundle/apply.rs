@@ -96,7 +96,7 @@ async fn ensure_content<'c>(ctx: &'c Context, known: &KnownBundle) -> Result<Cla
     let Some(claim) = ctx.claims.claim(&name) else {
         return Err(Error::NotYet { what: format!("content {name} to be gone") });
     };
-    if ctx.stores.contents.exists(&ObjectKey::cluster_scoped(&name)) && !claim.is_doubtful() {
+    if ctx.stores.contents.exists(&ObjectKey::cluster_scoped(&name)) {
         return Ok(claim);
     }
     let (namespace, bundle) =
