@@ -73,17 +73,17 @@ pub async fn apply_rollout(
     first_error.map_or(Ok(written_count), Err)
 }
 
-/// Reads the BundleDeployments of a Bundle anew of which nobody knows whether a write was done.
+/// Reads the BundleDeployments of a Bundle, and their values, of which nobody knows whether a write
+/// was done.
 ///
 /// # Errors
 /// When the API server refuses or cannot be reached.
 pub async fn settle_doubts(ctx: &Context, bundle: &ObjectKey) -> Result<(), Error> {
+    let fail =
+        |key: &ObjectKey, error| ApiError::new(format!("read bundle deployment {key}"), error);
     for key in ctx.memory.doubted(bundle) {
-        ctx.stores
-            .deployments
-            .refresh(&key)
-            .await
-            .map_err(|error| ApiError::new(format!("read bundle deployment {key}"), error))?;
+        ctx.stores.deployments.refresh(&key).await.map_err(|error| fail(&key, error))?;
+        ctx.stores.deployment_values.refresh(&key).await.map_err(|error| fail(&key, error))?;
     }
     ctx.memory.end_doubts(bundle);
     Ok(())
@@ -96,7 +96,7 @@ async fn ensure_content<'c>(ctx: &'c Context, known: &KnownBundle) -> Result<Cla
     let Some(claim) = ctx.claims.claim(&name) else {
         return Err(Error::NotYet { what: format!("content {name} to be gone") });
     };
-    if ctx.stores.contents.exists(&ObjectKey::cluster_scoped(&name)) {
+    if ctx.stores.contents.exists(&ObjectKey::cluster_scoped(&name)) && !claim.is_doubtful() {
         return Ok(claim);
     }
     let (namespace, bundle) =
@@ -226,7 +226,9 @@ async fn apply_values(
             (labels::STAGED_VALUES_KEY, &text(staged)),
         ]),
     });
-    ctx.objects.apply(&secret).await?;
+    let stored = ctx.objects.apply(&secret).await?;
+    let stub = PartialObjectMeta { metadata: stored.metadata, ..PartialObjectMeta::default() };
+    ctx.stores.deployment_values.take_in(stub);
     Ok(())
 }
 

@@ -102,6 +102,21 @@ async fn a_cluster_that_leaves_goes_before_another_one_changes() {
     assert!(first("DELETE", b) < first("PATCH", c), "{requests:#?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn values_that_come_back_are_stored_anew_although_the_copy_shows_them() {
+    let careful = Careful::start().await;
+    let [b, _] = &careful.homes;
+    let values = |number: u32| json!({"helm": {"values": {"number": number}}});
+    careful.commit("same: 1", values(1)).await;
+    careful.world.wire.hold(Some("secrets"));
+    for number in [2, 1] {
+        careful.commit("same: 1", values(number)).await;
+        let secret = careful.world.get(&format!("/api/v1/namespaces/{b}/secrets/web")).await;
+        let stored = &secret["metadata"]["annotations"]["fleet.cattle.io/values-hash"];
+        assert_eq!(*stored, careful.deployed(b).await["spec"]["valuesHash"], "{number}");
+    }
+}
+
 /// A BundleDeployment made by nobody whom the controller knows.
 async fn made_elsewhere(world: &World, home: &str, labels: Value, spec: Value) {
     let metadata = json!({"name": "elsewhere", "labels": labels});
