@@ -117,6 +117,18 @@ fn listed_bundles_are_not_looked_for() {
 }
 
 #[test]
+fn a_fleet_yml_serves_where_there_is_no_fleet_yaml() {
+    let tree = tree(&[
+        ("a/fleet.yaml", "name: first\n"),
+        ("a/fleet.yml", "name: second\n"),
+        ("a/cm.yaml", CONFIG_MAP),
+        ("b/fleet.yml", "name: third\n"),
+        ("b/cm.yaml", CONFIG_MAP),
+    ]);
+    assert_eq!(names(&read_bundles(&tree, &scan(&["a", "b"]))), ["first", "third"]);
+}
+
+#[test]
 fn values_files_are_folded_and_left_out_and_charts_propagate() {
     let fleet_yaml = "
 helm:

@@ -131,6 +131,22 @@ fn partitions_go_one_after_the_other_and_clusters_in_none_go_last() {
 }
 
 #[test]
+fn no_more_partitions_are_unavailable_than_allowed() {
+    let rings = ["0", "1", "2"].map(|ring| {
+        json!({"name": ring, "maxUnavailable": 0, "clusterSelector": {"matchLabels": {"ring": ring}}})
+    });
+    let mut stands = [Stand::OldReady; 6];
+    // Replacing what is broken costs no cluster's availability, but its partition stays unavailable.
+    (stands[0], stands[1], stands[2]) = (Stand::OldBroken, Stand::OldBroken, Stand::OldBroken);
+    for (allowed, moved) in [(0, vec![0]), (1, vec![0, 1]), (2, vec![0, 1, 2])] {
+        let strategy = json!({"partitions": rings, "maxUnavailablePartitions": allowed});
+        let plan = fleet(&stands).plan(strategy);
+        assert_eq!(promoted(&plan), moved, "{allowed} allowed");
+        assert_eq!(plan.max_unavailable_partition_count, allowed);
+    }
+}
+
+#[test]
 fn automatic_partitions_are_named_by_their_bounds() {
     let plan = fleet(&[Stand::OldReady; 6]).plan(
         json!({"autoPartitionThreshold": 5, "autoPartitionSize": "50%", "maxUnavailable": 1}),

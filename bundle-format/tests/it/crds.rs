@@ -56,3 +56,15 @@ fn definitions_have_the_names_and_scopes_of_the_reference() {
     .map(|(plural, scope, status)| (plural.to_owned(), scope.to_owned(), status));
     assert_eq!(found, expected);
 }
+
+#[test]
+fn all_that_brings_bundles_is_in_the_category_fleet() {
+    let definitions = definitions();
+    let fleet = definitions.iter().filter(|crd| {
+        crd["spec"]["names"]["categories"]
+            .as_array()
+            .is_some_and(|all| all.contains(&"fleet".into()))
+    });
+    let plurals: Vec<_> = fleet.map(|crd| crd["spec"]["names"]["plural"].as_str()).collect();
+    assert_eq!(plurals, ["clustergroups", "gitrepos", "helmops"].map(Some));
+}

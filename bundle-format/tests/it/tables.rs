@@ -80,3 +80,21 @@ fn the_status_column_has_the_words_of_the_reference() {
         assert_eq!(ready_message(&summary, counted), wanted, "{}", text("name"));
     }
 }
+
+// The kinds of which no table was recorded, as the reference's `fleet-api.md` lists their columns.
+#[test]
+fn kinds_without_a_recorded_table_have_the_columns_the_reference_lists() {
+    let definitions = definitions();
+    for (plural, wanted) in [
+        ("bundlenamespacemappings", "NAMESPACE NAME AGE"),
+        ("gitreporestrictions", "NAMESPACE NAME DEFAULT-SERVICEACCOUNT ALLOWED-SERVICEACCOUNTS"),
+        ("helmops", "NAMESPACE NAME REPO CHART VERSION BUNDLEDEPLOYMENTS-READY STATUS"),
+        ("imagescans", "NAMESPACE NAME REPOSITORY LATEST"),
+        ("policies", "NAMESPACE NAME AGE"),
+        ("schedules", "NAMESPACE NAME SCHEDULE DURATION ACTIVE NEXTSTART"),
+    ] {
+        let is_it = |crd: &&Value| crd["spec"]["names"]["plural"] == plural;
+        let crd = definitions.iter().find(is_it).expect(plural);
+        assert_eq!(columns(crd, false).join(" "), wanted, "{plural}");
+    }
+}
