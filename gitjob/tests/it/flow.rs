@@ -139,13 +139,27 @@ async fn a_missing_secret_is_named_and_its_arrival_is_enough() {
     let (_, message) = condition(&repo, "Accepted");
     assert_eq!(message, "error creating git job: Secret \"git\" not found");
     assert_eq!(condition(&repo, "Ready").0, "False");
-    let secret = json!({"metadata": {"name": "git"}, "type": "kubernetes.io/basic-auth",
+    create_login(&world, "git").await;
+    let repo = world.published("web", &commit).await;
+    assert_eq!(condition(&repo, "Accepted").0, "True");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gitrepo_that_names_no_secret_gets_the_default_one_of_its_namespace() {
+    let world = World::start().await;
+    world.git.behaviour.lock().unwrap().password = Some("me:pw".to_owned());
+    let commit = world.git.commit(&[("a/m.yaml", Some(MAP))]);
+    create_login(&world, "gitcredential").await;
+    world.git_repo("web", json!({"pollingInterval": "1h"})).await;
+    world.published("web", &commit).await;
+}
+
+async fn create_login(world: &World, name: &str) {
+    let secret = json!({"metadata": {"name": name}, "type": "kubernetes.io/basic-auth",
         "stringData": {"username": "me", "password": "pw"}});
     let secrets: Api<Secret> = Api::namespaced(world.client.clone(), &world.namespace);
     let secret: Secret = serde_json::from_value(secret).unwrap();
     secrets.create(&PostParams::default(), &secret).await.unwrap();
-    let repo = world.published("web", &commit).await;
-    assert_eq!(condition(&repo, "Accepted").0, "True");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,8 @@
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bundle_format::api::GitRepo;
 use hmac::{Hmac, KeyInit, Mac};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, PostParams};
@@ -12,19 +15,34 @@ const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: m\n";
 
 /// Sends a GitHub delivery; returns the status code.
 async fn deliver(world: &World, event: &str, secret: Option<&str>, payload: &Value) -> u16 {
-    let body = payload.to_string();
-    let mut request = reqwest::Client::new()
-        .post(&world.webhooks)
-        .header("x-github-event", event)
-        .body(body.clone());
-    if let Some(secret) = secret {
-        let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
-        mac.update(body.as_bytes());
-        let hex: String =
-            mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        request = request.header("x-hub-signature-256", format!("sha256={hex}"));
+    let mut headers = vec![("x-github-event", event.to_owned())];
+    let signature = secret.map(|secret| format!("sha256={}", signature(secret, payload)));
+    headers.extend(signature.map(|signature| ("x-hub-signature-256", signature)));
+    post(world, &headers, payload).await
+}
+
+async fn post(world: &World, headers: &[(&'static str, String)], payload: &Value) -> u16 {
+    let mut request = reqwest::Client::new().post(&world.webhooks).body(payload.to_string());
+    for (name, value) in headers {
+        request = request.header(*name, value);
     }
     request.send().await.unwrap().status().as_u16()
+}
+
+/// The HMAC of the payload, in hexadecimal digits.
+fn signature(secret: &str, payload: &Value) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(payload.to_string().as_bytes());
+    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+async fn create_secret(world: &World, name: &str, keys: Value) {
+    let secret = json!({"metadata": {"name": name}, "stringData": keys});
+    let secrets: Api<Secret> = Api::namespaced(world.client.clone(), &world.namespace);
+    let secret: Secret = serde_json::from_value(secret).unwrap();
+    secrets.create(&PostParams::default(), &secret).await.unwrap();
+    // Secrets reach the process through a watch.
+    tokio::time::sleep(Duration::from_millis(300)).await;
 }
 
 fn push(world: &World, branch: &str, commit: &str) -> Value {
@@ -44,12 +62,7 @@ async fn a_signed_push_wakes_the_gitrepo_and_nothing_else_does() {
     let payload = push(&world, "main", &second);
     assert_eq!(deliver(&world, "ping", None, &json!({})).await, 200);
     assert_eq!(deliver(&world, "push", Some(&own), &payload).await, 403);
-    let secret =
-        json!({"metadata": {"name": "gitjob-webhook"}, "stringData": {"github": own.clone()}});
-    let secrets: Api<Secret> = Api::namespaced(world.client.clone(), &world.namespace);
-    let secret: Secret = serde_json::from_value(secret).unwrap();
-    secrets.create(&PostParams::default(), &secret).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    create_secret(&world, "gitjob-webhook", json!({"github": own.clone()})).await;
     assert_eq!(deliver(&world, "push", None, &payload).await, 401);
     assert_eq!(deliver(&world, "push", Some("wrong"), &payload).await, 401);
     assert_eq!(deliver(&world, "issues", Some(&own), &payload).await, 202);
@@ -74,11 +87,7 @@ async fn a_forged_commit_is_not_deployed() {
     let first = world.git.commit(&[("a/m.yaml", Some(MAP))]);
     world.git_repo("web", json!({"pollingInterval": "1h", "webhookSecret": "own"})).await;
     world.published("web", &first).await;
-    let secret = json!({"metadata": {"name": "own"}, "stringData": {"github": "0wn"}});
-    let secrets: Api<Secret> = Api::namespaced(world.client.clone(), &world.namespace);
-    let secret: Secret = serde_json::from_value(secret).unwrap();
-    secrets.create(&PostParams::default(), &secret).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    create_secret(&world, "own", json!({"github": "0wn"})).await;
     let forged = "d".repeat(40);
     let payload = push(&world, "main", &forged);
     assert_eq!(deliver(&world, "push", Some("0wn"), &payload).await, 200);
@@ -88,4 +97,80 @@ async fn a_forged_commit_is_not_deployed() {
         (status.commit.as_str(), status.git_job_status.as_str()),
         (first.as_str(), "Current")
     );
+}
+
+/// A push of a commit nobody has to branch `main`, or to tag `v1`, in the forms of the forges, each
+/// with the headers that `secret` makes.
+fn pushes(repo: &str, secret: &str) -> Vec<(Vec<(&'static str, String)>, Value)> {
+    let (main, commit) = ("refs/heads/main", "b".repeat(40));
+    let github = json!({"ref": main, "after": commit, "repository": {"clone_url": repo}});
+    let cloud = json!({
+        "push": {"changes": [{"new": {"type": "branch", "name": "main", "target": {"hash": commit}}}]},
+        "repository": {"links": {"html": {"href": repo}}},
+    });
+    let server = json!({
+        "changes": [{"ref": {"id": main}, "toHash": commit}],
+        "repository": {"links": {"clone": [{"name": "http", "href": repo}]}},
+    });
+    let azure = json!({"eventType": "git.push", "resource": {
+        "refUpdates": [{"name": main, "newObjectId": commit}], "repository": {"remoteUrl": repo}}});
+    let gitlab = json!({"ref": main, "checkout_sha": commit, "project": {"git_http_url": repo}});
+    let tag = json!({"ref": "refs/tags/v1", "after": "a".repeat(40), "checkout_sha": commit,
+        "project": {"git_http_url": repo}});
+    let of_gitlab = |event: &str| {
+        vec![("x-gitlab-event", event.to_owned()), ("x-gitlab-token", secret.to_owned())]
+    };
+    let login = STANDARD.encode(format!("user:{secret}"));
+    vec![
+        (of_gitlab("Push Hook"), gitlab),
+        (of_gitlab("Tag Push Hook"), tag),
+        (
+            vec![
+                ("x-gogs-event", "push".to_owned()),
+                ("x-gogs-signature", signature(secret, &github)),
+            ],
+            github,
+        ),
+        (vec![("x-event-key", "repo:push".to_owned()), ("x-hook-uuid", secret.to_owned())], cloud),
+        (
+            vec![
+                ("x-event-key", "repo:refs_changed".to_owned()),
+                ("x-hub-signature", format!("sha256={}", signature(secret, &server))),
+            ],
+            server,
+        ),
+        (
+            vec![("x-vss-activityid", "1".to_owned()), ("authorization", format!("Basic {login}"))],
+            azure,
+        ),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_forge_is_understood_and_its_secret_checked() {
+    let world = World::start().await;
+    let commit = world.git.commit(&[("a/m.yaml", Some(MAP))]);
+    world.git.git(&["tag", "v1"]);
+    world.git.push("v1");
+    world.git_repo("web", json!({"pollingInterval": "1h"})).await;
+    world.published("web", &commit).await;
+    let keys = json!({"gitlab": "0wn", "gogs": "0wn", "bitbucket": "0wn", "bitbucket-server": "0wn",
+        "azure-username": "user", "azure-password": "0wn"});
+    create_secret(&world, "gitjob-webhook", keys).await;
+    let repo = world.git.repo();
+    for (headers, payload) in pushes(&repo, "wrong") {
+        assert_eq!(post(&world, &headers, &payload).await, 401, "{headers:?}");
+    }
+    for (headers, payload) in pushes(&repo, "0wn") {
+        let is_followed = payload["ref"] != "refs/tags/v1";
+        let wanted = if is_followed { 200 } else { 202 };
+        assert_eq!(post(&world, &headers, &payload).await, wanted, "{headers:?}");
+    }
+    world.patch("web", json!({"spec": {"revision": "v1"}})).await;
+    let is_seen = |repo: &GitRepo| {
+        repo.status.as_ref().map(|status| status.observed_generation) == repo.metadata.generation
+    };
+    world.until("web", is_seen).await;
+    let [_, (headers, payload), ..] = &pushes(&repo, "0wn")[..] else { unreachable!() };
+    assert_eq!(post(&world, headers, payload).await, 200, "a tag that is followed");
 }
