@@ -396,6 +396,34 @@ mod tests {
         assert!(status.modified_status[1].missing);
     }
 
+    #[test]
+    fn object_of_somebody_else_is_said_to_be_not_owned() {
+        let key = key_of("v1", "ConfigMap", "n", "theirs");
+        let objects = [ObjectState { key, finding: Finding::NotOurs }];
+        let report =
+            Report::Applied { release: "n/r:1", objects: &objects, correction_error: None };
+        let status = summarize_deployment(&deployment(), &report, "t");
+        assert_eq!(ready_message(&status), "configmap.v1 n/theirs is not owned by us");
+        assert_eq!(status.display.state, "Modified");
+        assert!(status.modified_status[0].missing && status.modified_status[0].exist);
+    }
+
+    #[test]
+    fn more_than_ten_entries_are_an_incomplete_state() {
+        for (count, is_incomplete) in [(10, false), (11, true)] {
+            let missing = |number: usize| ObjectState {
+                key: key_of("v1", "ConfigMap", "n", &format!("m{number:02}")),
+                finding: Finding::Missing,
+            };
+            let objects: Vec<ObjectState> = (0..count).map(missing).collect();
+            let report =
+                Report::Applied { release: "n/r:1", objects: &objects, correction_error: None };
+            let status = summarize_deployment(&deployment(), &report, "t");
+            assert_eq!(status.incomplete_state, is_incomplete, "{count} are missing");
+            assert_eq!(status.modified_status.len(), 10);
+        }
+    }
+
     // observed/errors-kind-unknown.yaml
     #[test]
     fn failed_deployment_is_err_applied() {

@@ -190,3 +190,16 @@ async fn states_are_metrics_and_go_with_their_objects() {
     world.until_gone("bundles/app").await;
     world.until_told(|told| !told.contains("name=\"app\"")).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_that_asks_for_a_label_nobody_set_is_told_by_its_bundle() {
+    let world = World::start().await;
+    world.cluster("one", json!({"env": "dev"})).await;
+    let helm = json!({"values": {"region": "${ .ClusterLabels.region }"}});
+    world.bundle("app", json!({"targets": all(), "helm": helm})).await;
+    let failed = |held: &Value| condition(held, "Ready").2.contains("targeting error");
+    let bundle = world.until("bundles/app", failed).await;
+    let (status, _, message) = condition(&bundle, "Ready");
+    assert_eq!(status, "False");
+    assert!(message.contains("map has no entry for key \"region\""), "{message}");
+}
