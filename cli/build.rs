@@ -1,7 +1,7 @@
 //! How the published program is linked.
 //!
 //! An idle process keeps mostly pages of the program, and the kernel brings them in by windows of
-//! 64 kB: with the functions that run laid side by side it keeps a quarter of them. `cargo xtask
+//! 64 kB: with the functions that run laid side by side it keeps a third of them. `cargo xtask
 //! link-order` records which functions those are. An order that was recorded with another compiler
 //! or other dependencies names functions that do not exist; the linker passes over them.
 

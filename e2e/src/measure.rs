@@ -214,9 +214,21 @@ impl ProcessMemory {
 /// # Errors
 /// When `/proc` says nothing of it.
 pub fn resident(process: u32) -> Result<f64> {
+    status_field(process, "VmRSS:")
+}
+
+/// What [`resident`] was at most since the start of the process.
+///
+/// # Errors
+/// When `/proc` says nothing of it.
+pub fn peak(process: u32) -> Result<f64> {
+    status_field(process, "VmHWM:")
+}
+
+fn status_field(process: u32, field: &str) -> Result<f64> {
     let path = format!("/proc/{process}/status");
     let status = std::fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
-    megabytes(&status, "VmRSS:")
+    megabytes(&status, field)
 }
 
 fn megabytes(text: &str, field: &str) -> Result<f64> {

@@ -104,7 +104,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Tells the story of a delivery with the optimized program, and writes down what of it ran.
+/// Tells the story of a delivery with the optimized program, renders a chart with it, and writes
+/// down what of it ran.
 fn link_order() -> Result<()> {
     let build = ["rustc", "--locked", "--release", "-p", "cli", "--bin", "fleet"];
     succeed(cargo().args(build).args(["--", "-C", "strip=none"]))?;
@@ -113,6 +114,9 @@ fn link_order() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let watched = e2e::link_order::watched_program(folder.path(), &program)?;
     tell_with(&watched, "delivery", &[(e2e::cluster::HUB_SWITCH, "1".to_owned())])?;
+    let mut template = Command::new(&watched);
+    template.args(["template", "release"]).arg(workspace().join("charts/fleet"));
+    succeed(template.stdout(std::process::Stdio::null()))?;
     let functions = e2e::link_order::order(folder.path(), &program)?;
     let path = workspace().join("cli/link/order.txt");
     std::fs::write(&path, functions.join("\n") + "\n").context("write the order")?;
