@@ -222,7 +222,8 @@ impl Reconciler {
             Monitored::new(release.clone(), version, id, &desired, resources.clone());
         let set_hash = self.deployer.set_hash(&name);
         monitored.generation = deployment.metadata.generation;
-        monitored.judge(deployment, &set_hash, &live, self.clock.now());
+        let all = monitored.dirty();
+        monitored.judge(deployment, &set_hash, (&all, &live), self.clock.now());
         let is_settled = monitored.states().iter().all(is_calm);
         {
             let mut state = self.memory.lock();
@@ -343,17 +344,17 @@ impl Reconciler {
         let dirty = match self.memory.lock().monitored.get_mut(&name) {
             Some(monitored) => {
                 monitored.follow(deployment.metadata.generation);
-                monitored.dirty.clone()
+                monitored.dirty()
             }
             None => return Ok(()),
         };
         if dirty.is_empty() {
             return Ok(());
         }
-        let live = observe_objects(&self.deployer.member, dirty).await?;
+        let live = observe_objects(&self.deployer.member, dirty.keys().cloned()).await?;
         let set_hash = self.deployer.set_hash(&name);
         if let Some(monitored) = self.memory.lock().monitored.get_mut(&name) {
-            monitored.judge(deployment, &set_hash, &live, self.clock.now());
+            monitored.judge(deployment, &set_hash, (&dirty, &live), self.clock.now());
         }
         Ok(())
     }
@@ -361,9 +362,10 @@ impl Reconciler {
     /// Applies drifted objects again. No new revision of the release: what is deployed has not changed.
     async fn correct(&self, deployment: &BundleDeployment) -> Result<(), Error> {
         let name = deployment.name_any();
-        let drifted = {
+        let (drifted, dirty) = {
             let state = self.memory.lock();
-            state.monitored.get(&name).map(Monitored::drifted).unwrap_or_default()
+            let look = |monitored: &Monitored| (monitored.drifted(), monitored.dirty());
+            state.monitored.get(&name).map(look).unwrap_or_default()
         };
         if drifted.is_empty() {
             if let Some(monitored) = self.memory.lock().monitored.get_mut(&name) {
@@ -380,8 +382,9 @@ impl Reconciler {
         let repaired: Vec<String> = changes.written.keys().map(ToString::to_string).collect();
         let set_hash = self.deployer.set_hash(&name);
         if let Some(monitored) = self.memory.lock().monitored.get_mut(&name) {
-            monitored.dirty.extend(changes.written.keys().cloned());
-            monitored.judge(deployment, &set_hash, &changes.written, self.clock.now());
+            let number = |key: &ObjectKey| dirty.get(key).copied().unwrap_or_default();
+            let written = changes.written.keys().map(|key| (key.clone(), number(key))).collect();
+            monitored.judge(deployment, &set_hash, (&written, &changes.written), self.clock.now());
             monitored.correction_count =
                 monitored.correction_count.saturating_add(u32::from(error.is_some()));
             monitored.correction_error.clone_from(&error);

@@ -3,7 +3,7 @@
 //! Owns this knowledge per bundle deployment, in little memory, and how one change of one object brings it up to
 //! date. Must not know queues or statuses. Start at [`Monitored`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
 use bundle_format::api::BundleDeployment;
@@ -22,6 +22,10 @@ use crate::plan::health::{assess_health, drop_ignored_conditions};
 use crate::release::ReleaseName;
 use crate::status::{Finding, ObjectState};
 
+/// Objects to look at, each with the number of its last change: one that changes while it is being read keeps a
+/// greater number, and is looked at again.
+pub type Dirty = BTreeMap<ObjectKey, u64>;
+
 /// One deployment whose objects are watched.
 #[derive(Debug)]
 pub struct Monitored {
@@ -38,7 +42,9 @@ pub struct Monitored {
     /// How often drift was corrected in a row; slows down a fight with another controller.
     pub correction_count: u32,
     /// Objects that changed since they were looked at.
-    pub dirty: BTreeSet<ObjectKey>,
+    dirty: Dirty,
+    /// Changes noted so far; the next one gets this number.
+    changes_count: u64,
     /// How the kinds of the objects are reached.
     pub resources: Vec<(ObjectKey, Resource)>,
     /// Objects as applied: gzip of a JSON list. An idle agent keeps many of these and needs few.
@@ -71,7 +77,8 @@ impl Monitored {
             generation: None,
             correction_error: None,
             correction_count: 0,
-            dirty: desired.iter().map(ObjectKey::of).collect(),
+            dirty: desired.iter().map(|object| (ObjectKey::of(object), 0)).collect(),
+            changes_count: 1,
             resources,
             desired: pack(desired),
             scaled: desired.iter().filter_map(ScaledWorkload::of).collect(),
@@ -89,16 +96,29 @@ impl Monitored {
     pub fn note_change(&mut self, key: &ObjectKey, version: Option<&str>) -> bool {
         let known = self.seen.get(key).is_some_and(|seen| seen.version.as_deref() == version);
         if !known {
-            self.dirty.insert(key.clone());
+            self.mark([key.clone()]);
         }
         !known
+    }
+
+    fn mark(&mut self, keys: impl IntoIterator<Item = ObjectKey>) {
+        let number = self.changes_count;
+        self.changes_count += 1;
+        self.dirty.extend(keys.into_iter().map(|key| (key, number)));
+    }
+
+    /// What to look at. It stays dirty until [`Monitored::judge`] is told what was seen.
+    #[must_use]
+    pub fn dirty(&self) -> Dirty {
+        self.dirty.clone()
     }
 
     /// Marks all objects dirty when the BundleDeployment changed since they were judged.
     pub fn follow(&mut self, generation: Option<i64>) {
         if self.generation != generation {
             self.generation = generation;
-            self.dirty.extend(self.resources.iter().map(|(key, _)| key.clone()));
+            let keys: Vec<ObjectKey> = self.resources.iter().map(|(key, _)| key.clone()).collect();
+            self.mark(keys);
         }
     }
 
@@ -107,27 +127,28 @@ impl Monitored {
         let unready = self.seen.iter().filter(
             |(_, seen)| matches!(&seen.finding, Finding::Live { health, .. } if !health.is_ready()),
         );
-        self.dirty.extend(unready.map(|(key, _)| key.clone()));
+        let keys: Vec<ObjectKey> = unready.map(|(key, _)| key.clone()).collect();
+        self.mark(keys);
     }
 
-    /// Judges the dirty objects by what was read of them just now.
+    /// Judges objects by what was read of them: `looked_at` is what was dirty before the read, `live` what is there.
     pub fn judge(
         &mut self,
         deployment: &BundleDeployment,
         set_hash: &str,
-        live: &BTreeMap<ObjectKey, Value>,
+        (looked_at, live): (&Dirty, &BTreeMap<ObjectKey, Value>),
         now: Timestamp,
     ) {
-        let dirty = std::mem::take(&mut self.dirty);
-        if dirty.is_empty() {
+        if looked_at.is_empty() {
             return;
         }
+        self.dirty.retain(|key, number| looked_at.get(key).is_none_or(|seen| *seen < *number));
         let rules =
             DriftRules { compare_patches: compare_patches(deployment), scaled: &self.scaled };
         let judge = Judge { deployment, set_hash, rules, now };
         for desired in unpack(&self.desired) {
             let key = ObjectKey::of(&desired);
-            if !dirty.contains(&key) {
+            if !looked_at.contains_key(&key) {
                 continue;
             }
             let found = live.get(&key);
@@ -267,5 +288,70 @@ fn unpack(packed: &[u8]) -> Vec<Value> {
     match GzDecoder::new(packed).read_to_end(&mut json) {
         Ok(_) => serde_json::from_slice(&json).unwrap_or_default(),
         Err(_) => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn object(name: &str) -> Value {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "web", "name": name}})
+    }
+
+    fn live(names: &[&str]) -> BTreeMap<ObjectKey, Value> {
+        let seen = names.iter().map(|name| {
+            let mut seen = object(name);
+            seen["metadata"]["labels"] = json!({OBJECT_SET_HASH: "set"});
+            seen["metadata"]["resourceVersion"] = json!("1");
+            (ObjectKey::of(&object(name)), seen)
+        });
+        seen.collect()
+    }
+
+    /// ConfigMaps `a` and `b`, seen as they were applied.
+    fn monitored(deployment: &BundleDeployment) -> Monitored {
+        let desired = [object("a"), object("b")];
+        let resource = |object: &Value| {
+            let resource = Resource {
+                api_version: "v1".to_owned(),
+                kind: "ConfigMap".to_owned(),
+                plural: "configmaps".to_owned(),
+                namespaced: true,
+            };
+            (ObjectKey::of(object), resource)
+        };
+        let release = ReleaseName { namespace: "web".to_owned(), name: "web".to_owned() };
+        let resources = desired.iter().map(resource).collect();
+        let mut monitored = Monitored::new(release, 1, "id".to_owned(), &desired, resources);
+        look(&mut monitored, deployment, &live(&["a", "b"]));
+        monitored
+    }
+
+    fn look(
+        monitored: &mut Monitored,
+        deployment: &BundleDeployment,
+        live: &BTreeMap<ObjectKey, Value>,
+    ) {
+        let dirty = monitored.dirty();
+        monitored.judge(deployment, "set", (&dirty, live), Timestamp::UNIX_EPOCH);
+    }
+
+    #[test]
+    fn what_changes_while_it_is_read_is_looked_at_again() {
+        let deployment = BundleDeployment::default();
+        let mut monitored = monitored(&deployment);
+        let (a, b) = (ObjectKey::of(&object("a")), ObjectKey::of(&object("b")));
+        assert!(monitored.note_change(&a, Some("2")));
+        let dirty = monitored.dirty();
+        assert!(monitored.note_change(&a, None), "gone while it was read");
+        assert!(monitored.note_change(&b, Some("3")), "nobody has read it");
+        monitored.judge(&deployment, "set", (&dirty, &live(&["a"])), Timestamp::UNIX_EPOCH);
+        assert_eq!(monitored.dirty().into_keys().collect::<Vec<_>>(), [a, b]);
+        assert!(monitored.drifted().is_empty(), "what was not read is not missing");
+        look(&mut monitored, &deployment, &live(&["b"]));
+        assert!(monitored.dirty().is_empty());
+        assert_eq!(monitored.drifted(), [object("a")]);
     }
 }
