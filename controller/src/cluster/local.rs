@@ -183,3 +183,29 @@ fn kubeconfig(server: &ApiServer, token: &str) -> Result<String, Error> {
     serde_yaml::to_string(&config)
         .map_err(|error| Error::Bug { what: format!("kubeconfig of the local cluster: {error}") })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_local_cluster_has_the_labels_of_the_chart_and_its_name() {
+        let bootstrap = json!({"clusterLabels": {"env": "dev"}});
+        let bootstrap: Bootstrap = serde_json::from_value(bootstrap).unwrap();
+        let cluster = local_cluster(&bootstrap, "fleet-local", true, None);
+        assert_eq!(cluster["metadata"]["labels"], json!({"env": "dev", "name": "local"}));
+        assert_eq!(cluster["spec"], json!({"kubeConfigSecret": "local-cluster"}));
+    }
+
+    #[test]
+    fn the_first_repository_is_that_of_the_chart() {
+        let bootstrap = json!({"repo": "https://git.example/r", "branch": "main",
+            "paths": "apps/web, apps/db,", "secret": "login"});
+        let bootstrap: Bootstrap = serde_json::from_value(bootstrap).unwrap();
+        let repo = bootstrap_repo(&bootstrap, "fleet-local");
+        assert_eq!(repo["metadata"], json!({"name": "bootstrap", "namespace": "fleet-local"}));
+        let spec = json!({"repo": "https://git.example/r", "branch": "main",
+            "paths": ["apps/web", "apps/db"], "clientSecretName": "login"});
+        assert_eq!(repo["spec"], spec);
+    }
+}

@@ -397,10 +397,86 @@ mod tests {
         cluster
     }
 
+    fn cluster_with(spec: Value) -> Cluster {
+        Cluster { spec: serde_json::from_value(spec).unwrap(), ..cluster() }
+    }
+
+    fn objects_of(cluster: &Cluster, hub: &HubConfig, process: &AgentProcess) -> Vec<Value> {
+        agent_objects(&AgentPlan { cluster, hub, process, system_namespace: "sys" })
+    }
+
     fn deployment_of(cluster: &Cluster, hub: &HubConfig) -> Value {
-        let process = AgentProcess::default();
-        let plan = AgentPlan { cluster, hub, process: &process, system_namespace: "sys" };
-        deployment(&plan)
+        objects_of(cluster, hub, &AgentProcess::default()).pop().unwrap()
+    }
+
+    #[test]
+    fn pull_secrets_are_those_of_the_hub_unless_the_cluster_names_its_own() {
+        let hub = json!({"imagePullSecrets": [{"name": "common"}]});
+        let hub: HubConfig = serde_json::from_value(hub).unwrap();
+        for (spec, wanted) in [
+            (json!({}), json!([{"name": "common"}])),
+            (json!({"agentPullSecrets": [{"name": "own"}]}), json!([{"name": "own"}])),
+            (json!({"agentPullSecrets": []}), Value::Null),
+        ] {
+            let deployment = deployment_of(&cluster_with(spec), &hub);
+            assert_eq!(deployment["spec"]["template"]["spec"]["imagePullSecrets"], wanted);
+        }
+    }
+
+    #[test]
+    fn the_settings_of_a_cluster_reach_its_agent() {
+        let variable = json!({"name": "MORE", "value": "yes"});
+        let toleration = json!({"key": "edge", "operator": "Exists", "effect": "NoSchedule"});
+        let affinity = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [{"matchExpressions": [{"key": "k", "operator": "Exists"}]}]}}});
+        let resources = json!({"limits": {"memory": "64Mi"}});
+        let cluster = cluster_with(json!({
+            "agentEnvVars": [variable], "agentTolerations": [toleration],
+            "agentAffinity": affinity, "agentResources": resources, "hostNetwork": true,
+        }));
+        let deployment = deployment_of(&cluster, &HubConfig::default());
+        assert_eq!(deployment["spec"]["strategy"]["type"], "Recreate");
+        let pod = &deployment["spec"]["template"]["spec"];
+        assert_eq!(pod["hostNetwork"], true);
+        assert_eq!(pod["affinity"], affinity);
+        assert!(pod["tolerations"].as_array().unwrap().contains(&toleration));
+        let container = &pod["containers"][0];
+        assert_eq!(container["resources"], resources);
+        assert!(container["env"].as_array().unwrap().contains(&variable));
+    }
+
+    #[test]
+    fn priority_and_disruption_budget_are_made_where_they_are_asked_for() {
+        let cluster = cluster_with(json!({"agentSchedulingCustomization": {
+            "priorityClass": {"value": 1000, "preemptionPolicy": "Never"},
+            "podDisruptionBudget": {"minAvailable": "1", "maxUnavailable": "50%"},
+        }}));
+        let objects = objects_of(&cluster, &HubConfig::default(), &AgentProcess::default());
+        let of = |kind: &str| objects.iter().find(|object| object["kind"] == kind).unwrap();
+        let class = of("PriorityClass");
+        assert_eq!((&class["value"], &class["preemptionPolicy"]), (&json!(1000), &json!("Never")));
+        let pod = &of("Deployment")["spec"]["template"]["spec"];
+        assert_eq!(pod["priorityClassName"], class["metadata"]["name"]);
+        let budget = &of("PodDisruptionBudget")["spec"];
+        assert_eq!((&budget["minAvailable"], &budget["maxUnavailable"]), (&json!(1), &Value::Null));
+        let usual =
+            objects_of(&cluster_with(json!({})), &HubConfig::default(), &AgentProcess::default());
+        let is_scheduling = |object: &Value| {
+            object["kind"] == "PriorityClass" || object["kind"] == "PodDisruptionBudget"
+        };
+        assert!(!usual.iter().any(is_scheduling), "nobody asked");
+    }
+
+    #[test]
+    fn debug_settings_reach_the_agents_command() {
+        let process = AgentProcess { debug_level: Some(3), ..AgentProcess::default() };
+        let mut objects = objects_of(&cluster(), &HubConfig::default(), &process);
+        let deployment = objects.pop().unwrap();
+        let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!(
+            container["command"],
+            json!(["fleet", "agent", "--debug", "--debug-level", "3"])
+        );
     }
 
     #[test]

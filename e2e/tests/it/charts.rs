@@ -119,6 +119,14 @@ fn a_registry_stands_before_every_image() {
 }
 
 #[test]
+fn pull_secrets_reach_every_pod_and_the_configuration() {
+    let secrets = json!([{"name": "pull"}]);
+    let objects = render(&json!({"global": {"cattle": {"imagePullSecrets": secrets}}}));
+    assert_eq!(pods(&objects).map(|pod| &pod["spec"]["imagePullSecrets"]), [&secrets; 2]);
+    assert_eq!(config(&objects)["imagePullSecrets"], secrets);
+}
+
+#[test]
 fn resources_are_for_all_for_one_or_for_none() {
     let common = json!({"limits": {"memory": "1Gi"}});
     let (own, none) = (json!({"requests": {"cpu": "2"}}), json!({}));
