@@ -10,7 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bundle_format::api::{BundleDeployment, Cluster, labels, names};
+use bundle_format::target::mapping::MappingMatcher;
+use bundle_format::target::selector::Labels;
+use k8s_openapi::api::core::v1::Namespace;
 use kube::api::ObjectMeta;
+use kube::core::PartialObjectMeta;
 use kube::{Resource as _, ResourceExt};
 use runtime::{Change, ObjectKey};
 
@@ -110,6 +114,7 @@ fn connect_clusters(ctx: &Arc<Context>) {
     ctx.stores.namespaces.subscribe(move |change| {
         let Some(ctx) = weak.upgrade() else { return };
         ctx.queues.orphans.add(Orphan::Namespace(change.key.name.clone()));
+        wake_mapped(&ctx, change);
         if let Some(cluster) = ctx.stores.cluster_of_namespace(&change.key.name)
             && change.new.is_none()
         {
@@ -154,6 +159,27 @@ fn wake_touched(ctx: &Context, bundles: Vec<ObjectKey>) {
 fn wake_bundles_of(ctx: &Context, namespace: &str) {
     let bundles = ctx.stores.bundles.list_in(namespace);
     wake_touched(ctx, bundles.iter().map(|known| ObjectKey::of_meta(known.meta())).collect());
+}
+
+/// Wakes the Bundles that a mapping leads to a namespace, or led there before it changed.
+fn wake_mapped(ctx: &Context, change: &Change<PartialObjectMeta<Namespace>>) {
+    let labels = |side: &Option<Arc<PartialObjectMeta<Namespace>>>| {
+        side.as_ref().map(|held| held.labels().clone())
+    };
+    let (before, after) = (labels(&change.old), labels(&change.new));
+    if before == after {
+        return;
+    }
+    for mapping in ctx.stores.mappings.list() {
+        // One that means nothing keeps its bundles from going anywhere.
+        let Ok(Some(mapping)) = MappingMatcher::compile(&mapping) else { continue };
+        let reaches = |labels: &Option<Labels>| labels.as_ref().is_some_and(|l| mapping.reaches(l));
+        if reaches(&before) != reaches(&after) {
+            let bundles = ctx.stores.bundles.list_in(mapping.namespace());
+            let mapped = bundles.iter().filter(|known| mapping.maps(&known.bundle));
+            wake_touched(ctx, mapped.map(|known| ObjectKey::of_meta(known.meta())).collect());
+        }
+    }
 }
 
 /// Wakes the groups a Cluster left or joined, and those it is in if it says something else now.

@@ -32,6 +32,12 @@ impl MappingMatcher {
         }))
     }
 
+    /// The namespace of the mapping and of the bundles it is about.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// True when the mapping is about the bundle.
     pub fn maps(&self, bundle: &Bundle) -> bool {
         let no_labels = Labels::new();

@@ -65,6 +65,12 @@ async fn a_mapping_lets_a_bundle_reach_clusters_of_another_namespace() {
     let path = deployment(&namespace, "wide");
     let held = world.until(&path, |held| !held.is_null()).await;
     assert_eq!(held["metadata"]["labels"]["fleet.cattle.io/bundle-namespace"], HOME);
+    // Who is led where changes with the namespace's labels, too.
+    for team in ["b", "a"] {
+        let labels = json!({"labels": {"team": team}});
+        world.patch("/api/v1/namespaces/other", json!({"metadata": labels})).await;
+        world.until(&path, |held| held.is_null() == (team == "b")).await;
+    }
     world.delete("bundlenamespacemappings/to-other").await;
     world.until_gone(&path).await;
 }
