@@ -36,6 +36,9 @@ pub const BY_CLUSTER_NAMESPACE: &str = "cluster-namespace";
 /// Index of ClusterRegistrations that are not granted, by namespace.
 pub const WAITING: &str = "waiting";
 
+/// Bundles listed at once: they arrive with their files, up to a megabyte each.
+const BUNDLES_PAGE: u32 = 20;
+
 /// A Bundle whose files were replaced by their identity as soon as they were read: they are big,
 /// and only needed once per version.
 #[derive(Clone, Debug)]
@@ -88,7 +91,8 @@ impl Resource for KnownBundle {
 /// All local copies.
 ///
 /// A copy may be late, but what follows from an object was made by somebody who knew that object.
-/// Where its absence means that things are deleted, a list must not be older than what made them.
+/// Those that decide where bundles go begin with the newest state: an older one would take back what
+/// was decided since, and delete what it does not know.
 pub struct Stores {
     /// ConfigMap `fleet-controller` alone.
     pub config: Cache<ConfigMap>,
@@ -137,10 +141,10 @@ impl Stores {
                 .namespace(system_namespace)
                 .fields(&format!("metadata.name={}", labels::CONTROLLER_CONFIG_NAME))
                 .start(),
-            namespaces: CacheBuilder::new(client.clone()).metadata_only().start(),
+            namespaces: CacheBuilder::new(client.clone()).newest().metadata_only().start(),
             clusters: clusters(client),
-            groups: CacheBuilder::new(client.clone()).start(),
-            mappings: CacheBuilder::new(client.clone()).start(),
+            groups: CacheBuilder::new(client.clone()).newest().start(),
+            mappings: CacheBuilder::new(client.clone()).newest().start(),
             bundles: bundles(client),
             deployments: deployments(client),
             git_repos: CacheBuilder::new(client.clone()).start(),
@@ -225,6 +229,8 @@ fn registrations(client: &Client) -> Cache<ClusterRegistration> {
 
 fn bundles(client: &Client) -> Cache<KnownBundle> {
     CacheBuilder::new(client.clone())
+        .newest()
+        .page_size(BUNDLES_PAGE)
         .index(BY_REPO, |known: &KnownBundle| {
             let namespace = known.bundle.metadata.namespace.as_deref().unwrap_or_default();
             let repo = label(&known.bundle.metadata, labels::REPO_NAME);

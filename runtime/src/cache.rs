@@ -209,6 +209,13 @@ where
         self
     }
 
+    /// How many objects one page of such a list has, 500 unless told.
+    #[must_use]
+    pub fn page_size(mut self, count: u32) -> Self {
+        self.config.page_size = Some(count);
+        self
+    }
+
     /// Only one namespace.
     #[must_use]
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
