@@ -41,11 +41,13 @@ impl Source {
     /// One object as it is now.
     pub(super) async fn get(&self, key: &ObjectKey) -> kube::Result<Option<DynamicObject>> {
         let namespace = (!key.namespace.is_empty()).then_some(key.namespace.as_str());
-        let found = optional(self.api::<DynamicObject>(namespace).get(&key.name).await)?;
-        Ok(match self.metadata_only {
-            true => found.map(|object| bare(object.metadata)),
-            false => found,
-        })
+        let api = self.api::<DynamicObject>(namespace);
+        if !self.metadata_only {
+            return optional(api.get(&key.name).await);
+        }
+        // What is not kept is not fetched either: there are Secrets among these.
+        let found = optional(api.get_metadata(&key.name).await)?;
+        Ok(found.map(|object| bare(object.metadata)))
     }
 }
 
