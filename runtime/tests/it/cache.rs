@@ -5,6 +5,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::ConfigMap;
 use runtime::cache::{Cache, CacheBuilder, ObjectKey};
 use serde_json::{Value, json};
+use tokio::sync::mpsc::UnboundedSender;
 
 use crate::fake_api::{self, Watch};
 
@@ -36,6 +37,16 @@ fn start(watch: &Watch) -> Cache<ConfigMap> {
             m.data.iter().flatten().filter(|(k, _)| *k == "color").map(|(_, v)| v.clone()).collect()
         })
         .start()
+}
+
+/// A complete copy that holds `ns/a`, which is red, and the events it will get.
+async fn with_a_red_one() -> (UnboundedSender<Value>, Cache<ConfigMap>) {
+    let (events, watch) = fake_api::watch();
+    let cache = start(&watch);
+    events.send(event("ADDED", map("a", 1, &json!({"color": "red"})))).unwrap();
+    events.send(initial_end(2)).unwrap();
+    cache.synced().await;
+    (events, cache)
 }
 
 async fn until(condition: impl Fn() -> bool) {
@@ -71,11 +82,7 @@ async fn an_object_that_does_not_fit_fails_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn indexes_and_subscribers_follow_each_change() {
-    let (events, watch) = fake_api::watch();
-    let cache = start(&watch);
-    events.send(event("ADDED", map("a", 1, &json!({"color": "red"})))).unwrap();
-    events.send(initial_end(2)).unwrap();
-    cache.synced().await;
+    let (events, cache) = with_a_red_one().await;
 
     let told: Arc<Mutex<Vec<(String, bool, bool)>>> = Arc::default();
     let sink = Arc::clone(&told);
@@ -170,11 +177,7 @@ fn color(cache: &Cache<ConfigMap>, name: &str) -> Option<String> {
 
 #[tokio::test(start_paused = true)]
 async fn what_an_answer_said_is_there_at_once_and_older_events_do_not_undo_it() {
-    let (events, watch) = fake_api::watch();
-    let cache = start(&watch);
-    events.send(event("ADDED", map("a", 1, &json!({"color": "red"})))).unwrap();
-    events.send(initial_end(2)).unwrap();
-    cache.synced().await;
+    let (events, cache) = with_a_red_one().await;
 
     cache.take_in(typed(map("a", 7, &json!({"color": "blue"}))));
     cache.take_in(typed(map("made", 8, &json!({"color": "blue"}))));
