@@ -19,6 +19,7 @@ pub mod world;
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub use ui::Ui;
@@ -78,7 +79,7 @@ pub enum Command {
 }
 
 /// Runs one command line and answers with the exit code: 0 done, 1 failed, 2 not understood.
-pub async fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>, ui: &mut Ui) -> ExitCode {
+pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>, ui: &mut Ui) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         // Help and version come this way too, and know where they go and how they end.
@@ -87,7 +88,8 @@ pub async fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>, ui: &m
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    let done = execute(cli.command, ui).await;
+    let tokio = executor(&cli.command).build().context("starting the runtime");
+    let done = tokio.and_then(|tokio| tokio.block_on(execute(cli.command, ui)));
     match done.and_then(|()| ui.flush()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -97,6 +99,26 @@ pub async fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>, ui: &m
             ExitCode::FAILURE
         }
     }
+}
+
+/// What runs a command. A tool is over in milliseconds, of which threads would be a good part; for
+/// the processes two are enough: they wait for the network nearly all of the time.
+fn executor(command: &Command) -> tokio::runtime::Builder {
+    let mut builder = match command {
+        Command::Up(_)
+        | Command::Hub(_)
+        | Command::Controller(_)
+        | Command::Gitjob(_)
+        | Command::Agent(_) => tokio::runtime::Builder::new_multi_thread(),
+        Command::Down(_)
+        | Command::Apply(_)
+        | Command::Target(_)
+        | Command::Deploy(_)
+        | Command::Template(_)
+        | Command::Completion { .. } => tokio::runtime::Builder::new_current_thread(),
+    };
+    builder.worker_threads(2).enable_all();
+    builder
 }
 
 async fn execute(command: Command, ui: &mut Ui) -> anyhow::Result<()> {

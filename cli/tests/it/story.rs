@@ -9,9 +9,8 @@ use serde_json::{Value, json};
 /// Runs a command line and answers with its output; panics when it fails.
 fn fleet(line: &[&str]) -> String {
     let (mut ui, captured) = Ui::captured();
-    let tokio = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let arguments = ["fleet"].iter().chain(line).map(std::ffi::OsString::from);
-    let code = tokio.block_on(cli::run(arguments, &mut ui));
+    let code = cli::run(arguments, &mut ui);
     let is_done = format!("{code:?}") == format!("{:?}", std::process::ExitCode::SUCCESS);
     assert!(is_done, "{line:?}: {}", captured.err());
     captured.out()

@@ -22,6 +22,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::objects::ObjectName;
 use crate::registration::agent::{AgentPlan, agent_bundle, agent_yaml};
+use crate::registration::request::delete_requests_of;
 use crate::stores::label;
 use import::{AgentSettings, ClusterAccess, import_cluster, open_cluster};
 use local::LOCAL_CLUSTER;
@@ -278,6 +279,7 @@ async fn finalize_cluster(ctx: &Context, cluster: &Cluster) -> Result<NextWake, 
         return Ok(NextWake::OnChange);
     }
     delete_agent_bundle(ctx, cluster).await?;
+    delete_requests_of(ctx, cluster).await?;
     if let Some(namespace) = cluster.cluster_namespace() {
         let name =
             ObjectName { api_version: "v1", kind: "Namespace", namespace: "", name: namespace };

@@ -84,7 +84,7 @@ pub async fn reconcile_request(ctx: &Context, key: &ObjectKey) -> Result<NextWak
         RequestFate::WaitForNamespace => Ok(NextWake::OnChange),
         RequestFate::Grant => {
             let Some(cluster) = &world.holder else { return Ok(NextWake::OnChange) };
-            delete_rivals(ctx, &world.rivals).await?;
+            delete_requests(ctx, &world.rivals).await?;
             let grant = Grant { request: &world.request, cluster, token: world.token.as_deref() };
             grant_access(ctx, &grant).await?;
             report_grant(ctx, &world.request, cluster).await?;
@@ -252,14 +252,30 @@ async fn has_cluster(ctx: &Context, request: &ClusterRegistration) -> Result<boo
     }
 }
 
-async fn delete_rivals(ctx: &Context, rivals: &[Arc<ClusterRegistration>]) -> Result<(), Error> {
-    for rival in rivals {
-        let namespace = rival.namespace().unwrap_or_default();
+/// Withdraws every request of a Cluster that is being deleted, granted or not: one that still waits
+/// would make the Cluster anew, without an agent if that is gone too. An agent that has its token
+/// still asks again when its wait is over.
+pub async fn delete_requests_of(ctx: &Context, cluster: &Cluster) -> Result<(), Error> {
+    let client_id = cluster.spec.client_id.as_str();
+    if client_id.is_empty() {
+        return Ok(());
+    }
+    let namespace = cluster.namespace().unwrap_or_default();
+    let index = format!("{namespace}/{client_id}");
+    delete_requests(ctx, &ctx.stores.registrations.by_index(BY_CLIENT_ID, &index)).await
+}
+
+async fn delete_requests(
+    ctx: &Context,
+    requests: &[Arc<ClusterRegistration>],
+) -> Result<(), Error> {
+    for request in requests {
+        let namespace = request.namespace().unwrap_or_default();
         let name = ObjectName {
             api_version: labels::API_VERSION,
             kind: "ClusterRegistration",
             namespace: &namespace,
-            name: &rival.name_any(),
+            name: &request.name_any(),
         };
         ctx.objects.delete(&name).await?;
     }

@@ -105,6 +105,33 @@ async fn a_cluster_takes_its_namespace_and_deployments_along() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_takes_the_requests_along_that_still_wait() {
+    let world = World::start().await;
+    let labels = token(&world).await;
+    world.cluster("known", json!({})).await;
+    request(&world, "first", &labels, "known", json!({})).await;
+    let seen = json!({"status": {"agent": {"lastSeen": jiff::Timestamp::now().to_string()}}});
+    world.patch("clusters/known/status", seen).await;
+    let is_seen = |held: &Value| held["status"]["agent"]["lastSeen"].is_string();
+    world.until("clusters/known", is_seen).await;
+    // Another agent asks for the same cluster, and waits for the first one to be silent.
+    let spec = json!({"clientID": "known", "clientRandom": "second-random"});
+    let metadata = json!({"name": "second", "labels": labels});
+    world.post("clusterregistrations", object("ClusterRegistration", metadata, spec)).await;
+    let waits = |held: &Value| condition(held, "Accepted").0 == "False";
+    world.until("clusterregistrations/second", waits).await;
+    world.delete("clusters/known").await;
+    world.until_gone("clusters/known").await;
+    world.until_gone("clusterregistrations/second").await;
+    // Whatever the request would have caused is done when a later Cluster is.
+    world.cluster("later", json!({})).await;
+    let held = world.get("clusters").await;
+    let names: Vec<&Value> =
+        held["items"].as_array().unwrap().iter().map(|one| &one["metadata"]["name"]).collect();
+    assert_eq!(names, ["later"], "a Cluster without an agent was made");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_expired_goes_with_its_secret() {
     let world = World::start().await;
     world

@@ -40,8 +40,7 @@ fn render(values: &Value) -> Vec<Value> {
     let more = [chart.as_os_str(), "-n".as_ref(), "cattle-fleet-system".as_ref(), "-f".as_ref()];
     let arguments = words.into_iter().chain(more.map(OsString::from)).chain([file.path().into()]);
     let (mut ui, captured) = cli::Ui::captured();
-    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let code = tokio.expect("a runtime").block_on(cli::run(arguments, &mut ui));
+    let code = cli::run(arguments, &mut ui);
     assert_eq!(code, ExitCode::SUCCESS, "{values}: {}", captured.err());
     let text = captured.out();
     let documents = goyaml::documents(&text);
