@@ -19,7 +19,7 @@ use rsa::{Pkcs1v15Sign, RsaPrivateKey};
 use sha2::Digest as _;
 
 use super::convert::text_of;
-use super::crypto::HostRng;
+use super::rsa_key::new_rsa_key;
 use super::{Args, Cx, FuncResult, Param, Registry};
 use crate::error::FuncError;
 use crate::value::{self, GoObject, downcast, native};
@@ -87,8 +87,7 @@ struct Key {
 impl Key {
     fn generate(cx: &Cx<'_>) -> Result<Self, FuncError> {
         cx.budget().take_steps(RSA_STEPS)?;
-        let key = RsaPrivateKey::new(&mut HostRng(cx), 2048);
-        Self::of(key.map_err(|error| format!("error generating rsa key: {error}"))?)
+        Self::of(new_rsa_key(cx, 2048)?)
     }
 
     fn read(pem: &str) -> Result<Self, FuncError> {
@@ -139,8 +138,7 @@ fn private_key(cx: &Cx<'_>, kind: &str) -> Result<String, FuncError> {
     match kind {
         "" | "rsa" => {
             cx.budget().take_steps(RSA_STEPS * 4)?;
-            let key = RsaPrivateKey::new(&mut HostRng(cx), 4096).map_err(|e| e.to_string())?;
-            Key::of(key)?.pem()
+            Key::of(new_rsa_key(cx, 4096)?)?.pem()
         }
         "ecdsa" => {
             let mut seed = [0; 32];

@@ -2,8 +2,6 @@
 //!
 //! Certificates are in [`super::certs`]. All randomness is the host's. Start at [`register`].
 
-use std::convert::Infallible;
-
 use aes::cipher::{
     BlockModeDecrypt as _, BlockModeEncrypt as _, KeyIvInit as _, block_padding::Pkcs7,
 };
@@ -11,7 +9,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{KeyInit as _, Mac as _};
 use minijinja::Value;
-use rand_core::{TryCryptoRng, TryRng};
 
 use super::{Args, Cx, FuncResult, Param, Registry};
 use crate::error::FuncError;
@@ -55,32 +52,6 @@ const MAX_RANDOM_BYTES: usize = 1 << 20;
 const BCRYPT_STEPS: u64 = 20_000;
 const SCRYPT_STEPS: u64 = 100_000;
 const BCRYPT_COST: u32 = 10;
-
-/// The host's randomness as the cryptographic crates ask for it.
-pub(crate) struct HostRng<'a>(pub(crate) &'a Cx<'a>);
-
-impl TryRng for HostRng<'_> {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        let mut bytes = [0; 4];
-        self.0.host().fill_random(&mut bytes);
-        Ok(u32::from_le_bytes(bytes))
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        let mut bytes = [0; 8];
-        self.0.host().fill_random(&mut bytes);
-        Ok(u64::from_le_bytes(bytes))
-    }
-
-    fn try_fill_bytes(&mut self, buffer: &mut [u8]) -> Result<(), Infallible> {
-        self.0.host().fill_random(buffer);
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for HostRng<'_> {}
 
 fn bcrypt_hash(cx: &Cx<'_>, password: &str) -> Result<String, FuncError> {
     cx.budget().take_steps(BCRYPT_STEPS)?;

@@ -64,6 +64,7 @@ pub(crate) mod math;
 pub(crate) mod paths;
 pub(crate) mod reflection;
 pub(crate) mod regexes;
+mod rsa_key;
 pub mod semver;
 pub(crate) mod strings;
 pub(crate) mod url;
