@@ -81,7 +81,7 @@ impl Context {
         client: Client,
         queue: Queue<ObjectKey>,
     ) -> Result<Arc<Self>, GitError> {
-        let fetcher = Arc::new(Fetcher::new(concat!("fleet/", env!("CARGO_PKG_VERSION"))));
+        let fetcher = Arc::new(Fetcher::of_process());
         let clock = config.clock.clone();
         let events =
             Events::new(client.clone(), &config.reporter(), &config.identity, clock.clone());

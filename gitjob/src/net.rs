@@ -182,9 +182,14 @@ impl Classify for NetError {
     }
 }
 
+/// Variable with the certificates of a proxy that opens TLS connections.
+const PROXY_CA_BUNDLE: &str = "PROXY_CA_BUNDLE";
+
 /// Sends requests; shared by everything in the process so that connections are reused.
 pub struct Fetcher {
     user_agent: String,
+    /// PEM certificates of a proxy that opens TLS connections, trusted for every server.
+    proxy_ca: Vec<u8>,
     clients: Mutex<BTreeMap<(bool, Vec<u8>), Client>>,
 }
 
@@ -192,7 +197,33 @@ impl Fetcher {
     /// A fetcher that calls itself `user_agent`. Proxies come from the environment.
     #[must_use]
     pub fn new(user_agent: &str) -> Self {
-        Self { user_agent: user_agent.to_owned(), clients: Mutex::default() }
+        Self { user_agent: user_agent.to_owned(), proxy_ca: Vec::new(), clients: Mutex::default() }
+    }
+
+    /// The fetcher of a process: trusts what `PROXY_CA_BUNDLE` holds too, which the charts set
+    /// where a proxy opens TLS connections.
+    #[must_use]
+    pub fn of_process() -> Self {
+        let proxy_ca = std::env::var(PROXY_CA_BUNDLE).unwrap_or_default();
+        Self::new(concat!("fleet/", env!("CARGO_PKG_VERSION"))).trusting(proxy_ca)
+    }
+
+    /// Trusts these certificates, PEM, besides the system's and those of an [`Access`].
+    #[must_use]
+    pub fn trusting(mut self, proxy_ca: impl Into<Vec<u8>>) -> Self {
+        self.proxy_ca = proxy_ca.into();
+        self
+    }
+
+    /// What is trusted besides the system's certificates.
+    ///
+    /// # Errors
+    /// What is not PEM.
+    pub(crate) fn certificates(&self, access: &Access) -> Result<Vec<Certificate>, NetError> {
+        let mut all = certificates(PROXY_CA_BUNDLE, &self.proxy_ca)?;
+        let own = access.ca_pem.as_deref().unwrap_or_default();
+        all.extend(certificates("the CA bundle", own)?);
+        Ok(all)
     }
 
     /// Sends one request and reads the answer whole.
@@ -241,7 +272,7 @@ impl Fetcher {
                 .pool_idle_timeout(Duration::from_secs(60))
                 .tls_danger_accept_invalid_certs(access.insecure_skip_tls)
         };
-        let extra = certificates(access.ca_pem.as_deref())?;
+        let extra = self.certificates(access)?;
         let client = match builder().tls_certs_merge(extra.clone()).build() {
             Ok(client) => client,
             // A machine without system certificates can still use the given ones, or plain http.
@@ -258,11 +289,14 @@ impl Fetcher {
     }
 }
 
-/// Parses a PEM bundle.
-pub(crate) fn certificates(pem: Option<&[u8]>) -> Result<Vec<Certificate>, NetError> {
-    let Some(pem) = pem.filter(|pem| !pem.trim_ascii().is_empty()) else { return Ok(Vec::new()) };
-    Certificate::from_pem_bundle(pem)
-        .map_err(|_| NetError::Tls { detail: "the CA bundle is not PEM".to_owned() })
+/// Parses a PEM bundle, which may be empty; errors call it `name`.
+fn certificates(name: &str, pem: &[u8]) -> Result<Vec<Certificate>, NetError> {
+    if pem.trim_ascii().is_empty() {
+        return Ok(Vec::new());
+    }
+    // A text without any certificate is read as none.
+    let read = Certificate::from_pem_bundle(pem).ok().filter(|read| !read.is_empty());
+    read.ok_or_else(|| NetError::Tls { detail: format!("{name} holds no certificate in PEM form") })
 }
 
 fn request(client: &Client, ask: &Ask<'_>, url: &Url) -> reqwest::RequestBuilder {

@@ -138,7 +138,7 @@ impl Source {
 
 /// Asks a server which branch is meant when none is named.
 async fn default_branch(repo: &str) -> anyhow::Result<String> {
-    let fetcher = Arc::new(gitjob::net::Fetcher::new("fleet"));
+    let fetcher = Arc::new(gitjob::net::Fetcher::of_process());
     let link = gitjob::git::remote::Link::new(fetcher, DEFAULT_BRANCH_TIMEOUT);
     let any = gitjob::git::Reference::of_spec("", "");
     let remote = gitjob::git::Remote::new(repo, any, gitjob::net::Access::default(), &link)?;

@@ -144,6 +144,7 @@ fn every_pod_gets_the_extras_and_the_proxy() {
         "extraAnnotations": extra("note"),
         "proxy": "http://proxy.example:3128",
         "noProxy": "10.0.0.0/8",
+        "proxyCACert": "a certificate",
     }));
     for (pod, value) in pods(&objects).into_iter().zip(["c", "g"]) {
         assert_eq!(pod["metadata"]["labels"]["team"], value);
@@ -156,6 +157,7 @@ fn every_pod_gets_the_extras_and_the_proxy() {
             ("HTTP_PROXY", proxy),
             ("HTTPS_PROXY", proxy),
             ("NO_PROXY", "10.0.0.0/8"),
+            ("PROXY_CA_BUNDLE", "a certificate"),
         ] {
             let wanted = json!({"name": name, "value": value});
             let found = variables.as_array().is_some_and(|all| all.contains(&wanted));

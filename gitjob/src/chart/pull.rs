@@ -30,7 +30,7 @@ pub async fn pull_chart(
     access: Access,
     plain_http: bool,
 ) -> Result<Bytes, PullError> {
-    let fetcher = Arc::new(Fetcher::new(concat!("fleet/", env!("CARGO_PKG_VERSION"))));
+    let fetcher = Arc::new(Fetcher::of_process());
     let store = ChartStore::new(fetcher, PathBuf::new());
     let access = SourceAccess { access, basic_http: plain_http };
     let fetched = fetch_fresh(&store, &access, request).await;

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::remote::{Reference, Remote};
 use super::tree::GitTree;
 use super::{CommitId, GitError};
-use crate::net::{Credentials, certificates};
+use crate::net::Credentials;
 
 /// A repository with more packs than this is fetched anew, so that old commits do not pile up.
 const PACKS_MAX: usize = 24;
@@ -339,17 +339,18 @@ fn http_options(remote: &Remote, url: &Url, timeout: Duration) -> http::Options 
         .and_then(|value| value.to_str().ok().map(|text| format!("Authorization: {text}")))
         .into_iter()
         .collect();
-    let access = remote.access.clone();
+    // Those that cannot be read failed the listing before.
+    let extra = remote.certificates().unwrap_or_default();
+    let skips_tls = remote.access.insecure_skip_tls;
     let backend = http::reqwest::Options {
         configure_client: Some(Box::new(move |builder| {
-            let extra = certificates(access.ca_pem.as_deref()).unwrap_or_default();
             let builder = builder
                 .timeout(timeout)
                 .connect_timeout(Duration::from_secs(10))
-                .tls_danger_accept_invalid_certs(access.insecure_skip_tls);
+                .tls_danger_accept_invalid_certs(skips_tls);
             Ok(match extra.is_empty() {
                 true => builder,
-                false => builder.tls_certs_merge(extra),
+                false => builder.tls_certs_merge(extra.clone()),
             })
         })),
         configure_request: None,

@@ -162,6 +162,14 @@ impl Remote {
         self.url.to_string()
     }
 
+    /// What is trusted besides the system's certificates.
+    ///
+    /// # Errors
+    /// What is not PEM.
+    pub(super) fn certificates(&self) -> Result<Vec<reqwest::Certificate>, NetError> {
+        self.link.fetcher.certificates(&self.access)
+    }
+
     /// The folder, when the repository is one of this machine's.
     #[must_use]
     pub fn local_folder(&self) -> Option<PathBuf> {

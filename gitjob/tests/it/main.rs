@@ -11,4 +11,5 @@ mod flow;
 mod git;
 mod git_server;
 mod hooks;
+mod trust;
 mod world;
