@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use minijinja::Value;
@@ -223,10 +224,6 @@ fn add_trees(
     }
 }
 
-/// From here on a template's output is given its room at once: the engine only guesses it, from a
-/// source that large texts are no part of, and would copy what it has again and again.
-const LARGE_TEXT: usize = 8 * 1024;
-
 /// The state that all templates of one render share.
 pub(crate) struct Run {
     shared: Arc<Shared>,
@@ -271,7 +268,13 @@ impl Run {
                 format!("template: no template {name} associated with template \"gotpl\""),
             ));
         };
-        self.render_tree(layer, found, data)
+        let room = &program(&found.tree).room;
+        let expected = room.load(Ordering::Relaxed);
+        // A little more, for values that are longer now: room costs nothing, moving a text does.
+        let out = String::with_capacity(expected + expected / 16);
+        let out = self.render_tree(layer, found, data, out)?;
+        room.store(out.len(), Ordering::Relaxed);
+        Ok(out)
     }
 
     pub(crate) fn render_text(
@@ -310,32 +313,28 @@ impl Run {
         Ok(top)
     }
 
+    /// Renders a template behind what was written already.
     pub(crate) fn render_tree(
         self: &Arc<Self>,
         layer: &Arc<Layer>,
         numbered: &Numbered,
         data: &Value,
+        out: String,
     ) -> Result<String, Error> {
         let tree = &numbered.tree;
         let program = program(tree);
-        self.budget.take_output(program.text_bytes)?;
-        if let Some(text) = &program.only_text {
-            return Ok(text.to_string());
-        }
         let _open = self.budget.enter()?;
         let data = if data.is_none() { Value::UNDEFINED } else { data.clone() };
-        let frame = Frame::new(self, layer, tree, data);
-        let env = &numbered.programs.env;
-        let template =
-            env.get_template(&numbered.number.to_string()).map_err(|e| engine_error(&e))?;
-        let context = frame.into_context();
-        if program.text_bytes < LARGE_TEXT {
-            return template.render(context).map_err(own_error);
+        let frame = Frame::new(self, layer, tree, data, out);
+        if program.source.is_empty() {
+            program.ops.iter().try_for_each(|op| frame.run_op(op, None).map(drop))?;
+            return Ok(frame.take_output());
         }
-        let mut out = Vec::with_capacity(program.text_bytes);
-        template.render_captured_to(context, &mut out).map_err(own_error)?;
-        out.shrink_to_fit();
-        String::from_utf8(out).map_err(|e| Error::new(ErrorKind::Exec, e.to_string()))
+        let env = &numbered.programs.env;
+        let template = env.get_template(&numbered.number).map_err(|e| engine_error(&e))?;
+        let frame = Arc::new(frame);
+        template.render(Value::from_dyn_object(frame.clone())).map_err(own_error)?;
+        Ok(frame.take_output())
     }
 }
 

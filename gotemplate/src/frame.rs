@@ -1,7 +1,7 @@
 //! One running template.
 //!
-//! Owns its variables and what each of its actions does: a frame is the context of a program and
-//! answers `p(n)`, the action of that number. Start at [`Frame`].
+//! Owns its variables, its output and what each of its actions does: a frame is the context of a
+//! program and answers `p(n)`, the action of that number. Start at [`Frame`].
 
 use std::sync::{Arc, Mutex};
 
@@ -12,25 +12,11 @@ use crate::ast::{DOT, Decl, Pipe, ROOT, Slot, Tree};
 use crate::engine::{Layer, Run, carry};
 use crate::error::Error;
 use crate::eval::Eval;
-use crate::lower::Op;
+use crate::lower::{Op, Step};
 use crate::passes::range_items;
 use crate::print::quote;
 use crate::programs::{lock, program};
 use crate::value::{as_list, as_native, is_true};
-
-/// The context of a program: it has one name in it, `p`.
-#[derive(Debug)]
-struct Context(Value);
-
-impl Object for Context {
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        self.get_value_by_str(key.as_str()?)
-    }
-
-    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
-        (key == "p").then(|| self.0.clone())
-    }
-}
 
 /// One running template: where its variables are.
 #[derive(Debug)]
@@ -40,11 +26,17 @@ pub(crate) struct Frame {
     pub tree: Arc<Tree>,
     slots: Mutex<Vec<Value>>,
     typed: Mutex<Vec<Slot>>,
+    out: Mutex<String>,
 }
 
 impl Object for Frame {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
         ObjectRepr::Plain
+    }
+
+    /// As the context of a program it has one name in it, `p`: itself.
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        (key == "p").then(|| Value::from_dyn_object(self.clone()))
     }
 
     fn call(
@@ -54,15 +46,21 @@ impl Object for Frame {
     ) -> Result<Value, minijinja::Error> {
         let op = args.first().and_then(Value::as_usize);
         let Some(op) = op.and_then(|op| program(&self.tree).ops.get(op)) else {
-            return Ok(Value::from(""));
+            return Ok(Value::UNDEFINED);
         };
         self.run_op(op, args.get(1)).map_err(carry)
     }
 }
 
 impl Frame {
-    /// The start of a template: nothing is set but `$` and the dot.
-    pub(crate) fn new(run: &Arc<Run>, layer: &Arc<Layer>, tree: &Arc<Tree>, data: Value) -> Self {
+    /// The start of a template: nothing is set but `$` and the dot. It writes behind `out`.
+    pub(crate) fn new(
+        run: &Arc<Run>,
+        layer: &Arc<Layer>,
+        tree: &Arc<Tree>,
+        data: Value,
+        out: String,
+    ) -> Self {
         let mut slots = vec![Value::UNDEFINED; tree.slot_count as usize];
         slots[ROOT as usize] = data.clone();
         slots[DOT as usize] = data;
@@ -72,12 +70,13 @@ impl Frame {
             tree: tree.clone(),
             slots: Mutex::new(slots),
             typed: Mutex::default(),
+            out: Mutex::new(out),
         }
     }
 
-    /// The context of the template's program.
-    pub(crate) fn into_context(self) -> Value {
-        Value::from_object(Context(Value::from_object(self)))
+    /// What was written so far; nothing is left.
+    pub(crate) fn take_output(&self) -> String {
+        std::mem::take(&mut *lock(&self.out))
     }
 
     pub(crate) fn get(&self, slot: Slot) -> Value {
@@ -90,14 +89,14 @@ impl Frame {
         }
     }
 
-    fn run_op(&self, op: &Op, item: Option<&Value>) -> Result<Value, Error> {
-        let eval = |pipe: &Pipe| Eval::new(self, pipe.dot, pipe.pos, pipe).pipeline(pipe);
+    pub(crate) fn run_op(&self, op: &Op, item: Option<&Value>) -> Result<Value, Error> {
         match op {
-            Op::Print(pipe) => self.printed(eval(pipe)?),
-            Op::Assign(pipe) => eval(pipe).map(|_| Value::from("")),
-            Op::If(pipe) => eval(pipe).map(|value| Value::from(is_true(&value))),
+            Op::Run(steps) => {
+                steps.iter().try_for_each(|step| self.run_step(step)).map(|()| Value::UNDEFINED)
+            }
+            Op::If(pipe) => self.eval(pipe).map(|value| Value::from(is_true(&value))),
             Op::With { pipe, inner } => {
-                let value = eval(pipe)?;
+                let value = self.eval(pipe)?;
                 let truth = is_true(&value);
                 if truth {
                     self.set(*inner, value);
@@ -112,13 +111,24 @@ impl Frame {
                 Ok(Value::from(is_any))
             }
             Op::Items(slot) => Ok(self.get(*slot)),
-            Op::Bind { pipe, inner, text_bytes } => {
+            Op::Bind { pipe, inner } => {
                 self.run.budget.take_steps(1)?;
-                self.run.budget.take_output(*text_bytes)?;
                 self.bind(&pipe.decls, *inner, item);
-                Ok(Value::from(""))
+                Ok(Value::UNDEFINED)
             }
-            Op::Template(call) => {
+        }
+    }
+
+    fn eval(&self, pipe: &Pipe) -> Result<Value, Error> {
+        Eval::new(self, pipe.dot, pipe.pos, pipe).pipeline(pipe)
+    }
+
+    fn run_step(&self, step: &Step) -> Result<(), Error> {
+        match step {
+            Step::Text(text) => self.write(text),
+            Step::Print(pipe) => self.print(&self.eval(pipe)?),
+            Step::Assign(pipe) => self.eval(pipe).map(drop),
+            Step::Template(call) => {
                 let mut eval = Eval::new(self, call.dot, call.pos, &**call);
                 let Some(found) = self.layer.find(&call.name) else {
                     let name = quote(&call.name);
@@ -128,9 +138,24 @@ impl Frame {
                     Some(pipe) => eval.pipeline(pipe)?,
                     None => Value::UNDEFINED,
                 };
-                self.run.render_tree(&self.layer, found, &data).map(Value::from)
+                let out = self.run.render_tree(&self.layer, found, &data, self.take_output())?;
+                *lock(&self.out) = out;
+                Ok(())
             }
-            Op::Text(text) => Ok(Value::from(text.clone())),
+        }
+    }
+
+    fn write(&self, text: &str) -> Result<(), Error> {
+        self.run.budget.take_output(text.len())?;
+        lock(&self.out).push_str(text);
+        Ok(())
+    }
+
+    fn print(&self, value: &Value) -> Result<(), Error> {
+        match value.as_str() {
+            Some(text) => self.write(text),
+            None if value.is_undefined() => self.write("<no value>"),
+            None => self.write(&crate::print::to_text(value)),
         }
     }
 
@@ -163,19 +188,6 @@ impl Frame {
     /// Whether a slot holds elements whose type Go knows without looking at them.
     pub(crate) fn is_typed(&self, slot: Slot) -> bool {
         lock(&self.typed).contains(&slot)
-    }
-
-    fn printed(&self, value: Value) -> Result<Value, Error> {
-        if let Some(text) = value.as_str() {
-            self.run.budget.take_output(text.len())?;
-            return Ok(value);
-        }
-        if value.is_undefined() {
-            return Ok(Value::from("<no value>"));
-        }
-        let text = crate::print::to_text(&value);
-        self.run.budget.take_output(text.len())?;
-        Ok(Value::from(text))
     }
 
     fn bind(&self, decls: &[Decl], inner: Slot, item: Option<&Value>) {

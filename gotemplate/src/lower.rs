@@ -1,36 +1,32 @@
 //! Tree → minijinja program.
 //!
-//! Statements become minijinja's statements; a pipeline becomes one call `p(n)`, where `n` is the
-//! place of an [`Op`] in the program's table. Control characters serve as delimiters, so no text
-//! of a chart can clash with them; text that holds them anyway becomes an op.
+//! Control structures become minijinja's; what stands between two of them, texts and actions,
+//! becomes one call `p(n)`, where `n` is the place of an [`Op`] in the program's table. A source
+//! holds nothing else, so no text of a chart can clash with it, and a template without control
+//! structures needs none.
 //!
-//! | Go | minijinja (`{`/`%` stand for the private delimiters) |
+//! | Go | minijinja |
 //! |---|---|
-//! | `{{ .a }}` | `{ p(0) }` |
-//! | `{{ if .a }}…{{ else if .b }}…{{ end }}` | `% if p(0) %…% elif p(1) %…% endif %` |
+//! | `text {{ .a }} text {{ template "x" . }}` | `{% do p(0) %}` |
+//! | `{{ if .a }}…{{ else if .b }}…{{ end }}` | `{% if p(0) %}…{% elif p(1) %}…{% endif %}` |
 //! | `{{ with .a }}…{{ end }}` | the same; op 0 sets the slot of the inner dot |
-//! | `{{ range .a }}…{{ end }}` | `% for i in p(0) %{ p(1,i) }…% endfor %`; op 1 sets the slots |
-//! | `{{ range .a }}…{{ else }}…{{ end }}` | `% if p(0) %% for i in p(1) %…% endfor %% else %…% endif %` |
-//! | `{{ template "x" . }}` | `{ p(0) }`, which renders the other program |
+//! | `{{ range .a }}…{{ end }}` | `{% for i in p(0) %}{% do p(1,i) %}…{% endfor %}`; op 1 sets the slots |
+//! | `{{ range .a }}…{{ else }}…{{ end }}` | `{% if p(0) %}{% for i in p(1) %}{% do p(2,i) %}…{% endfor %}{% else %}…{% endif %}` |
 //!
 //! Why pipelines are not lowered further: the type of a constant depends on the parameter it
 //! meets, errors name the node they arose at, and `and`/`or` return operands. All of that needs
 //! the tree; doing it in one call is also the fastest. Start at [`lower`].
 
 use std::sync::Arc;
-
-use minijinja::Environment;
-use minijinja::syntax::SyntaxConfig;
+use std::sync::atomic::AtomicUsize;
 
 use crate::ast::{Block, Call, Pipe, Slot, Stmt, Tree};
 
 /// One entry of a program's table: what `p(n)` does.
 #[derive(Debug)]
 pub(crate) enum Op {
-    /// Evaluates; gives back the text to print.
-    Print(Arc<Pipe>),
-    /// Evaluates for its assignments.
-    Assign(Arc<Pipe>),
+    /// What stands between two control structures.
+    Run(Vec<Step>),
     If(Arc<Pipe>),
     /// Evaluates, sets the inner dot, gives back the truth.
     With {
@@ -49,59 +45,46 @@ pub(crate) enum Op {
     },
     /// Gives back what a [`Op::RangeTest`] kept.
     Items(Slot),
-    /// Sets the slots for one pass of a loop, whose fixed text is `text_bytes` long.
+    /// Sets the slots for one pass of a loop.
     Bind {
         pipe: Arc<Pipe>,
         inner: Slot,
-        text_bytes: usize,
     },
-    Template(Arc<Call>),
+}
+
+/// A statement that does not decide what comes next.
+#[derive(Debug)]
+pub(crate) enum Step {
     Text(Arc<str>),
+    /// Evaluates, and writes the text of the value.
+    Print(Arc<Pipe>),
+    /// Evaluates for its assignments.
+    Assign(Arc<Pipe>),
+    Template(Arc<Call>),
 }
 
 /// A lowered template.
 #[derive(Debug)]
 pub(crate) struct Program {
-    /// minijinja source.
+    /// minijinja source; empty if there is nothing to control, just `ops[0]` to do.
     pub source: String,
     pub ops: Vec<Op>,
-    /// The length of the fixed text outside of loops.
-    pub text_bytes: usize,
-    /// Set if the whole template is one fixed text, which needs no engine.
-    pub only_text: Option<Arc<str>>,
-}
-
-const SPECIAL: [char; 2] = ['\u{1}', '\u{2}'];
-
-// Longer fixed texts become ops, which share the tree's text: the engine would copy them twice.
-const INLINE_BYTES: usize = 256;
-
-/// The syntax of lowered programs.
-pub(crate) fn configure(env: &mut Environment<'static>) -> Result<(), minijinja::Error> {
-    let syntax = SyntaxConfig::builder()
-        .block_delimiters("\u{1}%", "%\u{2}")
-        .variable_delimiters("\u{1}{", "}\u{2}")
-        .comment_delimiters("\u{1}#", "#\u{2}")
-        .keep_trailing_newline(true)
-        .build()?;
-    env.set_syntax(syntax);
-    Ok(())
+    /// The room that its output probably needs: that of its texts first, then that of the last
+    /// time.
+    pub room: AtomicUsize,
 }
 
 /// Lowers a template.
 pub(crate) fn lower(tree: &Tree) -> Program {
     let mut lowering = Lowering { source: String::new(), ops: Vec::new(), text_bytes: 0 };
     lowering.list(&tree.body);
-    let only_text = match &tree.body[..] {
-        [] => Some("".into()),
-        [Stmt::Text(text)] => Some(text.clone()),
-        _ => None,
-    };
+    if let [] | [Op::Run(_)] = lowering.ops[..] {
+        lowering.source = String::new();
+    }
     Program {
-        only_text,
         source: lowering.source,
         ops: lowering.ops,
-        text_bytes: lowering.text_bytes,
+        room: AtomicUsize::new(lowering.text_bytes),
     }
 }
 
@@ -117,41 +100,56 @@ impl Lowering {
         format!("p({})", self.ops.len() - 1)
     }
 
-    fn print(&mut self, op: Op) {
-        let call = self.call(op);
-        self.source.push_str(&format!("\u{1}{{{call}}}\u{2}"));
-    }
-
     fn block(&mut self, statement: &str) {
-        self.source.push_str(&format!("\u{1}%{statement}%\u{2}"));
+        self.source.push_str("{%");
+        self.source.push_str(statement);
+        self.source.push_str("%}");
     }
 
     fn list(&mut self, list: &[Stmt]) {
+        let mut steps = Vec::new();
         for stmt in list {
-            self.statement(stmt);
+            match self.step(stmt) {
+                Some(step) => steps.push(step),
+                None => {
+                    self.run(std::mem::take(&mut steps));
+                    self.control(stmt);
+                }
+            }
+        }
+        self.run(steps);
+    }
+
+    fn run(&mut self, steps: Vec<Step>) {
+        if !steps.is_empty() {
+            let call = self.call(Op::Run(steps));
+            self.block(&format!("do {call}"));
         }
     }
 
-    fn statement(&mut self, stmt: &Stmt) {
-        match stmt {
+    fn step(&mut self, stmt: &Stmt) -> Option<Step> {
+        Some(match stmt {
             Stmt::Text(text) => {
                 self.text_bytes += text.len();
-                if text.len() > INLINE_BYTES || text.contains(SPECIAL) {
-                    self.print(Op::Text(text.clone()));
-                } else {
-                    self.source.push_str(text);
-                }
+                Step::Text(text.clone())
             }
-            Stmt::Action(pipe) if pipe.decls.is_empty() => self.print(Op::Print(pipe.clone())),
-            Stmt::Action(pipe) => self.print(Op::Assign(pipe.clone())),
+            Stmt::Action(pipe) if pipe.decls.is_empty() => Step::Print(pipe.clone()),
+            Stmt::Action(pipe) => Step::Assign(pipe.clone()),
+            Stmt::Template(call) => Step::Template(call.clone()),
+            _ => return None,
+        })
+    }
+
+    fn control(&mut self, stmt: &Stmt) {
+        match stmt {
             Stmt::If { pipe, body } => self.condition("if", Op::If(pipe.clone()), body),
             Stmt::With { pipe, inner, body } => {
                 self.condition("if", Op::With { pipe: pipe.clone(), inner: *inner }, body);
             }
             Stmt::Range { pipe, inner, body } => self.range(pipe, *inner, body),
-            Stmt::Template(call) => self.print(Op::Template(call.clone())),
             Stmt::Break => self.block("break"),
             Stmt::Continue => self.block("continue"),
+            Stmt::Text(_) | Stmt::Action(_) | Stmt::Template(_) => {}
         }
     }
 
@@ -188,15 +186,9 @@ impl Lowering {
             None => self.call(Op::Range { pipe: pipe.clone(), inner }),
         };
         self.block(&format!("for i in {items}"));
-        self.ops.push(Op::Bind { pipe: pipe.clone(), inner, text_bytes: 0 });
-        let bind = self.ops.len() - 1;
-        self.source.push_str(&format!("\u{1}{{p({bind},i)}}\u{2}"));
-        let outside = std::mem::take(&mut self.text_bytes);
+        self.ops.push(Op::Bind { pipe: pipe.clone(), inner });
+        self.block(&format!("do p({},i)", self.ops.len() - 1));
         self.list(&body.list);
-        let inside = std::mem::replace(&mut self.text_bytes, outside);
-        if let Some(Op::Bind { text_bytes, .. }) = self.ops.get_mut(bind) {
-            *text_bytes = inside;
-        }
         self.block("endfor");
         if let Some(otherwise) = &body.otherwise {
             self.block("else");

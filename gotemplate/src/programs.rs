@@ -9,7 +9,7 @@ use minijinja::{AutoEscape, Environment};
 
 use crate::ast::Tree;
 use crate::error::{Error, ErrorKind};
-use crate::lower::{Program, configure, lower};
+use crate::lower::{Program, lower};
 
 /// A text's templates, parsed but in no set yet: see [`TemplateSet::prepare`](crate::TemplateSet::prepare).
 #[derive(Clone, Debug)]
@@ -20,7 +20,8 @@ pub struct Parsed(pub(crate) Arc<[(Arc<str>, Numbered)]>);
 pub(crate) struct Numbered {
     pub tree: Arc<Tree>,
     pub programs: Programs,
-    pub number: usize,
+    /// In digits: the name under which the engine knows the program.
+    pub number: Arc<str>,
 }
 
 /// A minijinja environment that compiles trees when they are first used.
@@ -40,14 +41,9 @@ impl Programs {
     pub(crate) fn new() -> Result<Self, Error> {
         let trees: Arc<Mutex<Vec<Arc<Tree>>>> = Arc::default();
         let mut env = Environment::empty();
-        configure(&mut env).map_err(|e| engine_error(&e))?;
         env.set_debug(false);
         env.set_auto_escape_callback(|_| AutoEscape::None);
         env.set_recursion_limit(usize::MAX / 2);
-        env.set_formatter(|out, _, value| {
-            // Ops give back finished text.
-            out.write_str(value.as_str().unwrap_or_default()).map_err(minijinja::Error::from)
-        });
         let source = trees.clone();
         env.set_loader(move |name| {
             let number: usize = name.parse().unwrap_or(usize::MAX);
@@ -60,8 +56,9 @@ impl Programs {
     pub(crate) fn add(&self, tree: Tree) -> Numbered {
         let tree = Arc::new(tree);
         let mut trees = lock(&self.trees);
+        let number = Arc::from(trees.len().to_string());
         trees.push(tree.clone());
-        Numbered { tree, programs: self.clone(), number: trees.len() - 1 }
+        Numbered { tree, programs: self.clone(), number }
     }
 }
 

@@ -18,7 +18,7 @@ use super::dependencies::{is_compatible, process_dependencies};
 use super::documents::{Document, RenderedFiles, read_objects};
 use super::error::Error;
 use super::files::Files;
-use super::functions::{FAIL_END, FAIL_START};
+use super::functions::{FAIL_END, FAIL_START, without_no_value};
 use super::hooks::{Hook, sort_documents};
 use super::schema::validate_schema;
 use super::values::{Values, coalesce_values};
@@ -233,8 +233,7 @@ fn render_templates(
         let text = rendering
             .render(&template.name, &template.data)
             .map_err(|error| exec_error(&template.name, &error))?;
-        let text = if text.contains("<no value>") { text.replace("<no value>", "") } else { text };
-        files.insert(Arc::from(&*template.name), text);
+        files.insert(Arc::from(&*template.name), without_no_value(text));
     }
     Ok(files)
 }

@@ -8,6 +8,7 @@ use gotemplate::funcs::{Args, Cx, FuncResult, Param};
 use gotemplate::print::quote;
 use gotemplate::value::{Entries, dict, from_json_floats, is_nil, list, to_json};
 use gotemplate::{ErrorKind, FuncError, Registry, Value};
+use memchr::memmem;
 use serde_json::Value as Json;
 
 use super::toml::{self, WriteError};
@@ -112,11 +113,19 @@ fn taken(cx: &Cx<'_>, text: String) -> FuncResult {
     Ok(Value::from(text))
 }
 
+/// What a template wrote, without what it wrote for missing values: Helm takes that out.
+pub(super) fn without_no_value(text: String) -> String {
+    const NO_VALUE: &str = "<no value>";
+    match memmem::find(text.as_bytes(), NO_VALUE.as_bytes()) {
+        Some(_) => text.replace(NO_VALUE, ""),
+        None => text,
+    }
+}
+
 fn tpl(cx: &Cx<'_>, args: Args<'_>) -> FuncResult {
     let text = args.str(0);
     match cx.render_text(TPL_NAME, text, args.get(1)) {
-        Ok(out) if out.contains("<no value>") => Ok(Value::from(out.replace("<no value>", ""))),
-        Ok(out) => Ok(Value::from(out)),
+        Ok(out) => Ok(Value::from(without_no_value(out))),
         Err(error) => {
             let text = quote(text);
             let text = match error.kind() {
