@@ -61,6 +61,11 @@ impl Budget {
         if used > self.limits.steps { Err(Exceeded::Steps(self.limits.steps)) } else { Ok(()) }
     }
 
+    /// The steps and the bytes of output taken so far.
+    pub(crate) fn taken(&self) -> (u64, u64) {
+        (self.steps.load(Ordering::Relaxed), self.output_bytes.load(Ordering::Relaxed))
+    }
+
     /// Takes `count` bytes of output. Functions that build long strings take them here first.
     ///
     /// # Errors

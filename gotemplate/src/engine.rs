@@ -17,10 +17,12 @@ use crate::frame::Frame;
 use crate::funcs::Registry;
 use crate::host::Host;
 use crate::lex::Delimiters;
+use crate::memo::{Known, Memo};
 use crate::parse::parse;
 use crate::plain::PlainTemplates;
 use crate::print::quote;
 use crate::programs::{Numbered, Parsed, Programs, engine_error, lock, program};
+use crate::watch::{self, Span};
 
 /// What a map without the asked-for key gives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -186,6 +188,7 @@ impl TemplateSet {
             budget: scope.budget.clone(),
             texts: Mutex::default(),
             patterns: Mutex::default(),
+            memo: Mutex::default(),
         };
         Rendering { run: Arc::new(run), base: self.base.clone() }
     }
@@ -232,6 +235,7 @@ pub(crate) struct Run {
     texts: Mutex<Texts>,
     /// Compiled regular expressions.
     pub(crate) patterns: Mutex<BTreeMap<String, Arc<regex::Regex>>>,
+    memo: Mutex<Memo>,
 }
 
 /// The texts that `tpl` was given in this render: charts pass the same ones again and again.
@@ -268,6 +272,15 @@ impl Run {
                 format!("template: no template {name} associated with template \"gotpl\""),
             ));
         };
+        self.render_found(layer, found, data)
+    }
+
+    fn render_found(
+        self: &Arc<Self>,
+        layer: &Arc<Layer>,
+        found: &Numbered,
+        data: &Value,
+    ) -> Result<String, Error> {
         let room = &program(&found.tree).room;
         let expected = room.load(Ordering::Relaxed);
         // A little more, for values that are longer now: room costs nothing, moving a text does.
@@ -275,6 +288,39 @@ impl Run {
         let out = self.render_tree(layer, found, data, out)?;
         room.store(out.len(), Ordering::Relaxed);
         Ok(out)
+    }
+
+    /// As [`Run::render_named`], but what was rendered before is not rendered again.
+    pub(crate) fn include(
+        self: &Arc<Self>,
+        layer: &Arc<Layer>,
+        name: &str,
+        data: &Value,
+    ) -> Result<Value, Error> {
+        let Some(found) = layer.find(name) else {
+            return self.render_named(layer, name, data).map(Value::from);
+        };
+        let callee = (Arc::as_ptr(&found.tree).addr(), Arc::as_ptr(layer).addr());
+        let known = lock(&self.memo).find(callee, data).cloned();
+        if let Some(known) = known {
+            self.budget.take_steps(known.steps)?;
+            self.budget.take_output(usize::try_from(known.output_bytes).unwrap_or(usize::MAX))?;
+            return Ok(known.text);
+        }
+        let (span, (steps, output_bytes)) = (Span::new(), self.budget.taken());
+        let text = Value::from(self.render_found(layer, found, data)?);
+        if span.is_clean() {
+            let taken = self.budget.taken();
+            let known = Known {
+                data: data.clone(),
+                text: text.clone(),
+                steps: taken.0 - steps,
+                output_bytes: taken.1 - output_bytes,
+                made: watch::now(),
+            };
+            lock(&self.memo).keep(callee, known);
+        }
+        Ok(text)
     }
 
     pub(crate) fn render_text(

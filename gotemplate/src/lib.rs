@@ -23,6 +23,7 @@ mod int_width;
 mod lex;
 mod literal;
 mod lower;
+mod memo;
 mod parse;
 mod passes;
 mod plain;
@@ -32,6 +33,7 @@ mod programs;
 mod scope;
 mod undo;
 pub mod value;
+mod watch;
 
 pub use minijinja::Value;
 

@@ -30,6 +30,7 @@ use minijinja::value::{Enumerator, Object, ObjectRepr, Value, ValueKind};
 
 use crate::error::FuncError;
 use crate::int_width::{Width, width};
+use crate::watch;
 
 pub use json::{from_json, from_json_floats, to_json};
 pub use object::{GoObject, Native, as_native, downcast, native};
@@ -40,6 +41,10 @@ pub type Entries = BTreeMap<Arc<str>, Value>;
 /// A Go map with string keys. Clones of the value share the entries, as in Go.
 pub struct Dict {
     type_name: &'static str,
+    /// See [`Dict::passing`].
+    passing: Option<&'static str>,
+    /// See [`watch`].
+    age: u64,
     entries: Mutex<Entries>,
 }
 
@@ -50,35 +55,65 @@ impl Dict {
     /// A map of Go's type `map[string]interface {}`.
     #[must_use]
     pub fn new(entries: Entries) -> Self {
-        Self { type_name: DICT_TYPE, entries: Mutex::new(entries) }
+        Self::typed(DICT_TYPE, entries)
     }
 
     /// A map that `typeOf` shows as `type_name`, such as `map[string]string`.
     #[must_use]
     pub fn typed(type_name: &'static str, entries: Entries) -> Self {
-        Self { type_name, entries: Mutex::new(entries) }
+        Self::made(type_name, None, entries)
+    }
+
+    /// A map with one entry that is set again and again while most templates never look at it:
+    /// what was rendered without a look at it stays good when it is set.
+    #[must_use]
+    pub fn passing(key: &'static str, entries: Entries) -> Self {
+        Self::made(DICT_TYPE, Some(key), entries)
+    }
+
+    fn made(type_name: &'static str, passing: Option<&'static str>, entries: Entries) -> Self {
+        Self { type_name, passing, age: watch::next_age(), entries: Mutex::new(entries) }
+    }
+
+    pub(crate) fn is_passing(&self) -> bool {
+        self.passing.is_some()
     }
 
     /// The entries, locked. Hold the guard briefly and never while calling into other values:
     /// a map may contain itself.
-    pub fn lock(&self) -> MutexGuard<'_, Entries> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One entry.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<Value> {
+        if self.passing.is_some_and(|passing| passing == key) {
+            watch::note_look();
+        }
         self.lock().get(key).cloned()
     }
 
     /// Sets one entry, for everyone who holds this map.
     pub fn insert(&self, key: &str, value: Value) {
+        if self.passing.is_none_or(|passing| passing != key) {
+            watch::note_change(self.age);
+        }
         self.lock().insert(Arc::from(key), value);
+    }
+
+    /// Takes one entry out, for everyone who holds this map.
+    pub fn remove(&self, key: &str) {
+        watch::note_change(self.age);
+        self.lock().remove(key);
     }
 
     /// A copy of the entries as they are now; nested maps stay shared.
     #[must_use]
     pub fn snapshot(&self) -> Entries {
+        if self.is_passing() {
+            watch::note_look();
+        }
         self.lock().clone()
     }
 

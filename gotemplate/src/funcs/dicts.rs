@@ -25,7 +25,7 @@ pub(crate) fn register(r: &mut Registry) {
         Ok(a.get(0).clone())
     });
     r.add("unset", &[Param::Dict, Str], |_, a| {
-        a.dict(0).map(|map| map.lock().remove(a.str(1)));
+        a.dict(0).inspect(|map| map.remove(a.str(1)));
         Ok(a.get(0).clone())
     });
     r.add("hasKey", &[Param::Dict, Str], |_, a| {

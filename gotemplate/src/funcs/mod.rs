@@ -49,6 +49,7 @@ use crate::engine::{Layer, Run};
 use crate::error::{Error, FuncError};
 use crate::host::Host;
 use crate::value;
+use crate::watch;
 
 pub(crate) mod builtin;
 pub(crate) mod certs;
@@ -327,6 +328,7 @@ impl Cx<'_> {
     /// The way to time, randomness and the cluster.
     #[must_use]
     pub fn host(&self) -> &dyn Host {
+        watch::note_look();
         &*self.run.host
     }
 
@@ -336,12 +338,13 @@ impl Cx<'_> {
         &self.run.budget
     }
 
-    /// Renders the template of that name, as `include` does.
+    /// Renders the template of that name, as `include` does; or gives back what that gave the last
+    /// time, if nothing has changed since.
     ///
     /// # Errors
     /// The nested render's error.
-    pub fn render(&self, name: &str, data: &Value) -> Result<String, Error> {
-        self.run.render_named(self.layer, name, data)
+    pub fn render(&self, name: &str, data: &Value) -> Result<Value, Error> {
+        self.run.include(self.layer, name, data)
     }
 
     /// Renders a text as a template that sees, and adds to, the definitions around it, as Helm's

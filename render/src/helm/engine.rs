@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use gotemplate::value::{self, Entries, as_dict, from_json, native};
+use gotemplate::value::{self, Dict, Entries, as_dict, from_json, native};
 use gotemplate::{ErrorKind, Scope, TemplateSet, Value};
 use serde_json::Value as Json;
 
@@ -282,14 +282,15 @@ fn collect<'a>(
     templates: &mut Vec<Template<'a>>,
 ) -> Value {
     let subcharts = value::dict(Entries::new());
-    let data = value::dict(Entries::from([
+    let entries = Entries::from([
         ("Chart".into(), value::dict(chart.metadata.to_entries(is_root))),
         ("Files".into(), native(Files::new(&chart.files))),
         ("Release".into(), shared.release.clone()),
         ("Capabilities".into(), shared.capabilities.clone()),
         ("Values".into(), values.clone()),
         ("Subcharts".into(), subcharts.clone()),
-    ]));
+    ]);
+    let data = Value::from_object(Dict::passing("Template", entries));
     for child in &chart.dependencies {
         let own = as_dict(&values).and_then(|values| values.get(child.name()));
         let own = own.filter(|own| as_dict(own).is_some());

@@ -33,7 +33,7 @@ fn build() -> Registry {
     registry.remove("env");
     registry.remove("expandenv");
     registry.add("include", &[Param::Str, Param::Any], |cx, args| {
-        Ok(Value::from(cx.render(args.str(0), args.get(1))?))
+        Ok(cx.render(args.str(0), args.get(1))?)
     });
     registry.add("tpl", &[Param::Str, Param::Any], tpl);
     registry.add("required", &[Param::Str, Param::Any], |_, args| {
