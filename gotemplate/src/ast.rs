@@ -54,9 +54,32 @@ impl Tree {
     }
 }
 
+/// A piece of the text that a template was parsed from; it shares that text.
+#[derive(Clone, Debug)]
+pub(crate) struct Text {
+    source: Arc<String>,
+    start: Pos,
+    end: Pos,
+}
+
+impl Text {
+    #[expect(clippy::cast_possible_truncation, reason = "positions are u32 everywhere in the tree")]
+    pub(crate) fn new(source: &Arc<String>, start: usize, length: usize) -> Self {
+        Self { source: source.clone(), start: start as Pos, end: (start + length) as Pos }
+    }
+}
+
+impl std::ops::Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.source[self.start as usize..self.end as usize]
+    }
+}
+
 #[derive(Debug)]
 pub(crate) enum Stmt {
-    Text(Arc<str>),
+    Text(Text),
     Action(Arc<Pipe>),
     If { pipe: Arc<Pipe>, body: Block },
     With { pipe: Arc<Pipe>, inner: Slot, body: Block },

@@ -103,16 +103,17 @@ impl TemplateSet {
     /// # Errors
     /// Go's words, with the line.
     pub fn parse(&mut self, name: &str, text: &str) -> Result<(), Error> {
-        let parsed = self.prepare(name, text)?;
+        let parsed = self.prepare(name, &Arc::new(text.to_owned()))?;
         self.add(&parsed);
         Ok(())
     }
 
-    /// Parses a text without adding it. The result fits this set and its siblings.
+    /// Parses a text without adding it. The result fits this set and its siblings, and shares the
+    /// text.
     ///
     /// # Errors
     /// Go's words, with the line.
-    pub fn prepare(&self, name: &str, text: &str) -> Result<Parsed, Error> {
+    pub fn prepare(&self, name: &str, text: &Arc<String>) -> Result<Parsed, Error> {
         let options = &self.shared.options;
         let trees = parse(name, text, &options.delimiters, &self.shared.registry)?;
         let programs = &self.shared.programs;
@@ -242,7 +243,7 @@ pub(crate) struct Run {
 #[derive(Default)]
 struct Texts {
     programs: Option<Programs>,
-    layers: BTreeMap<(usize, Arc<str>), Arc<Layer>>,
+    layers: BTreeMap<(usize, Arc<String>), Arc<Layer>>,
 }
 
 impl fmt::Debug for Run {
@@ -341,7 +342,7 @@ impl Run {
     // The layer that a `tpl` text makes on top of the templates around it.
     fn text_layer(&self, layer: &Arc<Layer>, name: &str, text: &str) -> Result<Arc<Layer>, Error> {
         // A layer lives as long as the run once it is in `layers`, so its address is its name.
-        let key = (Arc::as_ptr(layer) as usize, Arc::<str>::from(text));
+        let key = (Arc::as_ptr(layer) as usize, Arc::new(text.to_owned()));
         if let Some(known) = lock(&self.texts).layers.get(&key) {
             return Ok(known.clone());
         }

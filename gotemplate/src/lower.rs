@@ -20,7 +20,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use crate::ast::{Block, Call, Pipe, Slot, Stmt, Tree};
+use crate::ast::{Block, Call, Pipe, Slot, Stmt, Text, Tree};
 
 /// One entry of a program's table: what `p(n)` does.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ pub(crate) enum Op {
 /// A statement that does not decide what comes next.
 #[derive(Debug)]
 pub(crate) enum Step {
-    Text(Arc<str>),
+    Text(Text),
     /// Evaluates, and writes the text of the value.
     Print(Arc<Pipe>),
     /// Evaluates for its assignments.

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use crate::ast::{Block, Call, Pipe, Pos, Stmt, Tree};
+use crate::ast::{Block, Call, Pipe, Pos, Stmt, Text, Tree};
 use crate::error::{Error, ErrorKind};
 use crate::funcs::Registry;
 use crate::lex::{Delimiters, Lexer, Token, TokenKind as T};
@@ -28,7 +28,7 @@ pub(crate) type Definitions = BTreeMap<Arc<str>, Tree>;
 /// Go's words, with the line.
 pub(crate) fn parse(
     name: &str,
-    text: &str,
+    text: &Arc<String>,
     delimiters: &Delimiters,
     registry: &Registry,
 ) -> Result<Definitions, Error> {
@@ -57,7 +57,7 @@ fn line_ends(text: &str) -> Arc<[Pos]> {
 
 struct Parser<'a> {
     parse_name: Arc<str>,
-    text: &'a str,
+    text: &'a Arc<String>,
     line_ends: Arc<[Pos]>,
     registry: &'a Registry,
     lexer: Lexer<'a>,
@@ -271,7 +271,9 @@ impl<'a> Parser<'a> {
     fn text_or_action(&mut self) -> Parsed<Item> {
         let token = self.next_non_space();
         match token.kind {
-            T::Text => Ok(Item::Stmt(Stmt::Text(token.text.into()))),
+            T::Text => {
+                Ok(Item::Stmt(Stmt::Text(Text::new(self.text, token.pos, token.text.len()))))
+            }
             T::LeftDelim => {
                 self.action_start = Some(token.pos);
                 let item = self.action();

@@ -91,23 +91,23 @@ impl<'t, 'a> Decoder<'t, 'a> {
     fn decode_node(&mut self, id: NodeId, part: &Part) -> Result<Value, Error> {
         let tree = self.tree;
         let node = &tree.nodes[id];
-        self.count_step(node.mark)?;
+        self.count_step(node.mark())?;
         match &node.content {
-            Content::Scalar(scalar) => self.decode_scalar(scalar, node.mark, part),
+            Content::Scalar(scalar) => self.decode_scalar(scalar, node.mark(), part),
             Content::Alias { name, target } => {
-                self.enter_alias(id, name, node.mark)?;
+                self.enter_alias(id, name, node.mark())?;
                 let value = self.decode_node(*target, part)?;
                 self.leave_alias();
                 Ok(value)
             }
             Content::Sequence(items) => {
-                self.enter(node.mark)?;
+                self.enter(node.mark())?;
                 let values = self.decode_items(tree.items(items), part)?;
                 self.depth -= 1;
                 Ok(Value::Array(values))
             }
             Content::Mapping(pairs) => {
-                self.enter(node.mark)?;
+                self.enter(node.mark())?;
                 let mut found = Pairs { values: Map::new(), seen: Default::default() };
                 self.decode_pairs(pairs, &mut found, part)?;
                 self.depth -= 1;
@@ -194,7 +194,7 @@ impl<'t, 'a> Decoder<'t, 'a> {
             let wanted = part.below(&key.text);
             let value = self.decode_node(value_id, wanted)?;
             if self.strict && !found.seen.insert(key.go_syntax()) {
-                let mark = tree.nodes[value_id].mark;
+                let mark = tree.nodes[value_id].mark();
                 let message = format!("key {} already set in map", key.go_syntax());
                 self.duplicate.get_or_insert_with(|| Error::listed(mark, message));
                 continue;
@@ -222,35 +222,35 @@ impl<'t, 'a> Decoder<'t, 'a> {
     fn merge_mapping(&mut self, id: NodeId, found: &mut Pairs, part: &Part) -> Result<(), Error> {
         let tree = self.tree;
         let node = &tree.nodes[id];
-        self.count_step(node.mark)?;
+        self.count_step(node.mark())?;
         match &node.content {
             Content::Mapping(pairs) => self.decode_pairs(pairs, found, part),
             Content::Alias { name, target } => match &tree.nodes[*target].content {
                 Content::Mapping(pairs) => {
-                    self.enter_alias(id, name, node.mark)?;
-                    self.count_step(node.mark)?;
+                    self.enter_alias(id, name, node.mark())?;
+                    self.count_step(node.mark())?;
                     self.decode_pairs(pairs, found, part)?;
                     self.leave_alias();
                     Ok(())
                 }
-                _ => Err(merge_wants_map(node.mark)),
+                _ => Err(merge_wants_map(node.mark())),
             },
-            _ => Err(merge_wants_map(node.mark)),
+            _ => Err(merge_wants_map(node.mark())),
         }
     }
 
     fn decode_key(&mut self, id: NodeId, value_id: NodeId) -> Result<Key<'t>, Error> {
         let tree = self.tree;
-        self.count_step(tree.nodes[id].mark)?;
+        self.count_step(tree.nodes[id].mark())?;
         let node = &tree.nodes[tree.resolve_alias(id)];
-        let mark = tree.nodes[id].mark;
+        let mark = tree.nodes[id].mark();
         let Content::Scalar(scalar) = &node.content else {
             // An invalid key inside this one is reported first.
             self.decode_node(id, &Part::Nothing)?;
             let key = self.go_syntax(id, 0);
             return Err(Error::node(mark, format!("invalid map key: {key}")));
         };
-        let (kind, text) = match resolve_scalar(scalar, node.mark)? {
+        let (kind, text) = match resolve_scalar(scalar, node.mark())? {
             Resolved::Str | Resolved::Timestamp => return decode_text_key(scalar, mark),
             Resolved::Bool(true) => (KeyKind::Other, Cow::Borrowed("true")),
             Resolved::Bool(false) => (KeyKind::Other, Cow::Borrowed("false")),
@@ -288,7 +288,7 @@ impl<'t, 'a> Decoder<'t, 'a> {
         let node = &self.tree.nodes[self.tree.resolve_alias(id)];
         match &node.content {
             _ if depth > MAX_SHOWN_DEPTH => "...".to_owned(),
-            Content::Scalar(scalar) => go_syntax_of_scalar(scalar, node.mark),
+            Content::Scalar(scalar) => go_syntax_of_scalar(scalar, node.mark()),
             Content::Sequence(items) => {
                 let items = self.tree.items(items).iter();
                 let items: Vec<_> = items.map(|item| self.go_syntax(*item, depth + 1)).collect();
@@ -392,7 +392,7 @@ fn resolve_scalar(scalar: &Scalar<'_>, mark: Mark) -> Result<Resolved, Error> {
             false => Resolved::Str,
         });
     }
-    let wanted = scalar.tag.strip_prefix(TAG_PREFIX).unwrap_or_default();
+    let wanted = scalar.tag.text().strip_prefix(TAG_PREFIX).unwrap_or_default();
     if !matches!(wanted, "bool" | "int" | "float" | "null" | "timestamp") {
         // !!str, !!binary and tags of one's own: the text stays.
         return Ok(Resolved::Str);
@@ -430,7 +430,7 @@ fn decode_float(number: f64) -> Option<Value> {
 }
 
 fn scalar_text<'s>(scalar: &'s Scalar<'_>, mark: Mark) -> Result<Cow<'s, str>, Error> {
-    if scalar.tag.strip_prefix(TAG_PREFIX) != Some("binary") {
+    if scalar.tag.text().strip_prefix(TAG_PREFIX) != Some("binary") {
         return Ok(Cow::Borrowed(&scalar.value));
     }
     let bytes = decode_base64(&scalar.value)

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use crate::error::{Error, Mark};
 use crate::scan::{Kind, Scanner};
-use crate::tree::{Content, Node, NodeId, Scalar, Tree};
+use crate::tree::{Content, Node, NodeId, Scalar, Tag, Tree};
 
 /// Parses the first document of `text`; what comes after it is not looked at, except for
 /// characters that no YAML text may contain.
@@ -52,7 +52,7 @@ struct Parser<'a> {
 #[derive(Default)]
 struct Properties<'a> {
     anchor: Option<&'a str>,
-    tag: String,
+    tag: Tag,
 }
 
 /// Which nodes the grammar allows at a place.
@@ -116,7 +116,7 @@ impl<'a> Parser<'a> {
     }
 
     fn push(&mut self, mark: Mark, content: Content<'a>) -> NodeId {
-        self.nodes.push(Node { mark, content });
+        self.nodes.push(Node::new(mark, content));
         self.nodes.len() - 1
     }
 
@@ -134,14 +134,14 @@ impl<'a> Parser<'a> {
 
     /// A node that is not written at all.
     fn push_empty(&mut self, mark: Mark) -> NodeId {
-        self.push_scalar(mark, Cow::Borrowed(""), String::new(), true)
+        self.push_scalar(mark, Cow::Borrowed(""), Tag::default(), true)
     }
 
     fn push_scalar(
         &mut self,
         mark: Mark,
         value: Cow<'a, str>,
-        tag: String,
+        tag: Tag,
         is_implicit: bool,
     ) -> NodeId {
         self.push(mark, Content::Scalar(Scalar { value, tag, is_implicit }))
@@ -162,7 +162,7 @@ impl<'a> Parser<'a> {
         }
         // The usual node, without the detour.
         if let Kind::Scalar { .. } = self.scanner.peek()?.kind {
-            return self.parse_scalar(start, String::new());
+            return self.parse_scalar(start, Tag::default());
         }
         self.depth += 1;
         let Properties { anchor, tag } = self.parse_properties(start)?;
@@ -196,7 +196,7 @@ impl<'a> Parser<'a> {
                     has_tag = true;
                     let token = self.scanner.take()?;
                     if let Kind::Tag { handle, suffix } = token.kind {
-                        found.tag = self.resolve_tag(handle, suffix, start, token.mark)?;
+                        found.tag = Tag::new(self.resolve_tag(handle, suffix, start, token.mark)?);
                     }
                 }
                 _ => break,
@@ -225,7 +225,7 @@ impl<'a> Parser<'a> {
         &mut self,
         place: Place,
         start: Mark,
-        tag: String,
+        tag: Tag,
         has_anchor: bool,
     ) -> Result<NodeId, Error> {
         let token = self.scanner.peek()?;
@@ -245,11 +245,11 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn parse_scalar(&mut self, start: Mark, tag: String) -> Result<NodeId, Error> {
+    fn parse_scalar(&mut self, start: Mark, tag: Tag) -> Result<NodeId, Error> {
         let Kind::Scalar { value, is_plain } = self.scanner.take()?.kind else {
             unreachable!("the token was a scalar when peeked at")
         };
-        let is_implicit = tag == "!" || (tag.is_empty() && is_plain);
+        let is_implicit = tag.text() == "!" || (tag.is_empty() && is_plain);
         Ok(self.push_scalar(start, value, tag, is_implicit))
     }
 

@@ -40,7 +40,7 @@ impl<'a> Positions<'a> {
     /// such key.
     pub fn find(&self, path: &[&str]) -> Option<Position> {
         let mut node = self.tree.root?;
-        let mut mark = self.tree.nodes[node].mark;
+        let mut mark = self.tree.nodes[node].mark();
         for step in path {
             (mark, node) = self.find_child(node, step, 0)?;
         }
@@ -54,7 +54,7 @@ impl<'a> Positions<'a> {
         match &self.tree.nodes[self.tree.resolve_alias(id)].content {
             Content::Sequence(items) => {
                 let item = *self.tree.items(items).get(step.parse::<usize>().ok()?)?;
-                Some((self.tree.nodes[item].mark, item))
+                Some((self.tree.nodes[item].mark(), item))
             }
             // The last one wins, a merged one included.
             Content::Mapping(pairs) => self.tree.pairs(pairs).rev().find_map(|(key, value)| {
@@ -63,7 +63,7 @@ impl<'a> Positions<'a> {
                         self.find_merged(value, step, depth)
                     }
                     Content::Scalar(scalar) if scalar.value == step => {
-                        Some((self.tree.nodes[key].mark, value))
+                        Some((self.tree.nodes[key].mark(), value))
                     }
                     _ => None,
                 }

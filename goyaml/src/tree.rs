@@ -18,10 +18,23 @@ pub(crate) struct Tree<'a> {
     pub(crate) root: Option<NodeId>,
 }
 
+/// Large documents have tens of thousands of these, so their size counts.
 #[derive(Debug)]
 pub(crate) struct Node<'a> {
-    pub(crate) mark: Mark,
+    line: u32,
+    column: u32,
     pub(crate) content: Content<'a>,
+}
+
+impl<'a> Node<'a> {
+    pub(crate) fn new(mark: Mark, content: Content<'a>) -> Self {
+        Self { line: mark.line, column: mark.column, content }
+    }
+
+    /// Where it stands; the index is not known any more.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { index: 0, line: self.line, column: self.column }
+    }
 }
 
 #[derive(Debug)]
@@ -39,8 +52,7 @@ pub(crate) enum Content<'a> {
 #[derive(Debug)]
 pub(crate) struct Scalar<'a> {
     pub(crate) value: Cow<'a, str>,
-    /// Written out in full (`tag:yaml.org,2002:int`), empty when there is none.
-    pub(crate) tag: String,
+    pub(crate) tag: Tag,
     /// Plain without a tag, or tagged `!`: the text decides about the type.
     pub(crate) is_implicit: bool,
 }
@@ -67,8 +79,29 @@ impl<'a> Tree<'a> {
     }
 }
 
+/// Written out in full (`tag:yaml.org,2002:int`), empty when there is none, as nearly always.
+#[derive(Debug, Default)]
+pub(crate) struct Tag(Option<Box<TagText>>);
+
+#[derive(Debug)]
+struct TagText(String);
+
+impl Tag {
+    pub(crate) fn new(text: String) -> Self {
+        Self((!text.is_empty()).then(|| Box::new(TagText(text))))
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        self.0.as_ref().map_or("", |tag| &tag.0)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
 impl Scalar<'_> {
     pub(crate) fn is_merge_key(&self) -> bool {
-        self.value == "<<" && (self.is_implicit || self.tag == "tag:yaml.org,2002:merge")
+        self.value == "<<" && (self.is_implicit || self.tag.text() == "tag:yaml.org,2002:merge")
     }
 }

@@ -26,11 +26,28 @@ pub struct Chart {
     /// values.schema.json.
     pub schema: Option<Arc<Vec<u8>>>,
     /// Files below `templates/`.
-    pub templates: Arc<Vec<ChartFile>>,
+    pub templates: Arc<Vec<TemplateFile>>,
     /// Everything else, for `.Files` and `crds/`.
     pub files: Arc<Vec<ChartFile>>,
     /// The charts below `charts/`.
     pub dependencies: Vec<Chart>,
+}
+
+/// A file below `templates/`; what is parsed from it shares its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TemplateFile {
+    /// Such as `templates/deployment.yaml`.
+    pub name: String,
+    /// Its content; what is not UTF-8 is replaced.
+    pub text: Arc<String>,
+}
+
+impl TemplateFile {
+    fn new(file: ChartFile) -> Self {
+        let text = String::from_utf8(file.data)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        Self { name: file.name, text: Arc::new(text) }
+    }
 }
 
 impl Chart {
@@ -51,7 +68,8 @@ impl Chart {
     /// The bytes of all files, those of the charts below included.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let own = self.templates.iter().chain(self.files.iter()).map(|file| file.data.len());
+        let templates = self.templates.iter().map(|file| file.text.len());
+        let own = templates.chain(self.files.iter().map(|file| file.data.len()));
         let schema = self.schema.as_ref().map_or(0, |schema| schema.len());
         let below = self.dependencies.iter().map(Chart::bytes);
         own.chain(below).sum::<usize>() + schema
@@ -87,6 +105,12 @@ impl CrdFile {
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// How long it is.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.files[self.index].data.len()
     }
 
     /// Its content.
@@ -197,7 +221,7 @@ fn sort_in(
             }
         }
         name if name.starts_with("templates/") => {
-            Arc::make_mut(&mut chart.templates).push(file);
+            Arc::make_mut(&mut chart.templates).push(TemplateFile::new(file));
         }
         name if name.starts_with("charts/") && !name.ends_with(".prov") => {
             let inner = name["charts/".len()..].to_owned();

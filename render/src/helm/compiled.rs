@@ -31,8 +31,8 @@ pub struct CompiledChart {
     known_files: KnownFiles,
 }
 
-/// Which bytes of the chart, which never change nor move: where they are, and how many.
-type FileId = (usize, usize);
+/// Which text of the chart: where it is, for it never moves.
+type FileId = usize;
 
 impl std::fmt::Debug for CompiledChart {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -74,14 +74,18 @@ impl CompiledChart {
 
     /// The templates of a file of this chart. A name stands for another file only when several
     /// charts share an alias and values decide which is on.
-    pub(super) fn parse(&self, name: &str, data: &[u8]) -> Result<Parsed, gotemplate::Error> {
-        let file = (data.as_ptr().addr(), data.len());
+    pub(super) fn parse(
+        &self,
+        name: &str,
+        text: &Arc<String>,
+    ) -> Result<Parsed, gotemplate::Error> {
+        let file = Arc::as_ptr(text).addr();
         if let Some((known, parsed)) = lock(&self.templates).get(name)
             && *known == file
         {
             return Ok(parsed.clone());
         }
-        let parsed = self.base.prepare(name, &lossy_text(data))?;
+        let parsed = self.base.prepare(name, text)?;
         lock(&self.templates).insert(name.to_owned(), (file, parsed.clone()));
         Ok(parsed)
     }

@@ -83,11 +83,19 @@ impl RenderedChart {
     /// What `helm template` prints.
     #[must_use]
     pub fn template_output(&self, include_crds: bool, hooks: bool, tests: bool) -> String {
-        let mut length = 0;
-        self.write_template_output((include_crds, hooks, tests), |text| length += text.len());
-        let mut out = String::with_capacity(length);
+        let mut out = String::with_capacity(self.expected_output());
         self.write_template_output((include_crds, hooks, tests), |text| out.push_str(text));
         out
+    }
+
+    /// Room for everything that may be printed.
+    fn expected_output(&self) -> usize {
+        let frame = "---\n# Source: \n\n".len();
+        let crds = self.crds.iter().map(|crd| crd.path().len() + crd.bytes());
+        let hooks = self.hooks.iter().map(|hook| &hook.document);
+        let documents = self.documents.iter().chain(hooks);
+        let documents = documents.map(|document| document.path.len() + document.text().len());
+        crds.chain(documents).map(|bytes| bytes + frame).sum::<usize>() + 1
     }
 
     /// [`RenderedChart::template_output`] piece by piece, without building the whole.
@@ -187,7 +195,7 @@ fn check_kube_version(chart: &Chart, capabilities: &Capabilities) -> Result<(), 
 /// One file below a `templates/` folder.
 struct Template<'a> {
     name: String,
-    text: &'a [u8],
+    text: &'a Arc<String>,
     data: Value,
     base_path: String,
 }
@@ -245,10 +253,7 @@ fn parse_templates(
     let mut set = compiled.empty_set();
     for template in templates {
         let parsed = match template.name.ends_with(PLAIN_SUFFIX) {
-            true => {
-                let text = String::from_utf8_lossy(template.text);
-                set.parse_plain(&template.name, &text)
-            }
+            true => set.parse_plain(&template.name, template.text),
             false => compiled.parse(&template.name, template.text).map(|parsed| set.add(&parsed)),
         };
         parsed.map_err(|error| parse_error(&template.name, &error))?;
@@ -307,7 +312,7 @@ fn collect<'a>(
         }
         templates.push(Template {
             name: format!("{path}/{}", file.name),
-            text: &file.data,
+            text: &file.text,
             data: data.clone(),
             base_path: format!("{path}/templates"),
         });

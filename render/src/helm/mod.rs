@@ -26,7 +26,7 @@ mod values;
 
 pub use archive::{ArchiveLimits, ChartFile, read_archive};
 pub use capabilities::{Capabilities, DEFAULT_API_VERSIONS, HELM_VERSION, KubeVersion};
-pub use chart::{Chart, CrdFile, load_chart, load_chart_archive, without_ignored};
+pub use chart::{Chart, CrdFile, TemplateFile, load_chart, load_chart_archive, without_ignored};
 pub use compiled::{CacheLimits, ChartCache, CompiledChart};
 pub use dependencies::{check_dependencies, check_installable};
 pub use documents::{Document, split_manifests};
