@@ -376,6 +376,8 @@ impl<'a> Lexer<'a> {
 
     fn quoted(&mut self, quote: char, kind: TokenKind, unterminated: &str) -> Token<'a> {
         loop {
+            let is_plain = |byte: &&u8| !matches!(**byte, b'\\' | b'\n' | b'"' | b'\'');
+            self.pos += self.rest().as_bytes().iter().take_while(is_plain).count();
             match self.bump() {
                 Some('\\') => {
                     if matches!(self.bump(), None | Some('\n')) {
@@ -390,6 +392,8 @@ impl<'a> Lexer<'a> {
     }
 
     fn word(&mut self) {
+        let is_plain = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'_';
+        self.pos += self.rest().as_bytes().iter().take_while(is_plain).count();
         while self.peek().is_some_and(is_alphanumeric) {
             self.bump();
         }
@@ -429,23 +433,20 @@ impl<'a> Lexer<'a> {
 
     fn number(&mut self) -> Token<'a> {
         if !self.scan_number() {
-            let text = format!(
-                "bad number syntax: {}",
-                crate::print::quote(&self.input[self.start..self.pos])
-            );
-            return self.error(text);
+            return self.bad_number();
         }
         if matches!(self.peek(), Some('+' | '-')) {
             if !self.scan_number() || !self.input[..self.pos].ends_with('i') {
-                let text = format!(
-                    "bad number syntax: {}",
-                    crate::print::quote(&self.input[self.start..self.pos])
-                );
-                return self.error(text);
+                return self.bad_number();
             }
             return self.emit(TokenKind::Complex);
         }
         self.emit(TokenKind::Number)
+    }
+
+    fn bad_number(&mut self) -> Token<'a> {
+        let number = crate::print::quote(&self.input[self.start..self.pos]);
+        self.error(format!("bad number syntax: {number}"))
     }
 
     fn accept(&mut self, set: &str) -> bool {

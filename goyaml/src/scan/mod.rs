@@ -100,7 +100,7 @@ impl<'a> Scanner<'a> {
     /// Takes the next token out. After the end of the stream there is only that, again and again.
     pub(crate) fn take(&mut self) -> Result<Token<'a>, Error> {
         self.fill()?;
-        if self.queue.len() == 1 && self.queue[0].kind == Kind::StreamEnd {
+        if self.queue.len() == 1 && matches!(self.queue[0].kind, Kind::StreamEnd) {
             return Ok(self.queue[0].clone());
         }
         self.taken_count += 1;

@@ -3,7 +3,7 @@
 //! Owns what an archive may hold: plain files below one folder, no links, no `..`, no absolute
 //! names, bounded in bytes, count and nesting. Start at [`read_archive`].
 
-use std::io::Read as _;
+use std::io::{self, Read, Seek, SeekFrom};
 
 use flate2::read::MultiGzDecoder;
 
@@ -80,10 +80,11 @@ pub fn read_archive(bytes: &[u8], limits: ArchiveLimits) -> Result<Vec<ChartFile
 }
 
 pub(crate) fn unpack(bytes: &[u8], usage: &mut Usage) -> Result<Vec<ChartFile>, Error> {
-    let broken = |e: std::io::Error| Error::Archive(format!("not a gzipped tar: {e}"));
-    let mut archive = tar::Archive::new(MultiGzDecoder::new(bytes));
+    let broken = |e: io::Error| Error::Archive(format!("not a gzipped tar: {e}"));
+    let unzipped = Forward { inner: MultiGzDecoder::new(bytes), position: 0 };
+    let mut archive = tar::Archive::new(unzipped);
     let mut files = Vec::new();
-    for entry in archive.entries().map_err(broken)? {
+    for entry in archive.entries_with_seek().map_err(broken)? {
         let mut entry = entry.map_err(broken)?;
         let kind = entry.header().entry_type();
         if kind.is_dir() || kind.is_pax_global_extensions() || kind.is_pax_local_extensions() {
@@ -104,6 +105,40 @@ pub(crate) fn unpack(bytes: &[u8], usage: &mut Usage) -> Result<Vec<ChartFile>, 
         return Err(Error::Archive("no files in chart archive".to_owned()));
     }
     Ok(files)
+}
+
+/// A reader that skips by reading. Archives are read from front to back anyway, but `tar` clears
+/// a large buffer for each file when it skips by itself.
+struct Forward<R> {
+    inner: R,
+    position: u64,
+}
+
+impl<R: Read> Read for Forward<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.position += count as u64;
+        Ok(count)
+    }
+}
+
+impl<R: Read> Seek for Forward<R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let SeekFrom::Current(distance) = to else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        let mut left = u64::try_from(distance).map_err(|_| io::ErrorKind::Unsupported)?;
+        let mut buffer = [0; 512];
+        while left > 0 {
+            let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let count = self.read(&mut buffer[..wanted])?;
+            if count == 0 {
+                return Err(io::Error::other("unexpected EOF during skip"));
+            }
+            left -= count as u64;
+        }
+        Ok(self.position)
+    }
 }
 
 pub(crate) fn without_bom(data: Vec<u8>) -> Vec<u8> {
