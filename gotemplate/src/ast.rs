@@ -112,7 +112,7 @@ pub(crate) struct Pipe {
     pub dot: Slot,
     pub decls: Vec<Decl>,
     pub is_assign: bool,
-    pub commands: Vec<Command>,
+    pub commands: Box<[Command]>,
 }
 
 #[derive(Debug)]
@@ -125,7 +125,7 @@ pub(crate) struct Decl {
 #[derive(Debug)]
 pub(crate) struct Command {
     pub pos: Pos,
-    pub args: Vec<Expr>,
+    pub args: Box<[Expr]>,
 }
 
 #[derive(Debug)]
@@ -139,11 +139,11 @@ pub(crate) enum ExprKind {
     Dot,
     Nil,
     Bool(bool),
-    Number(Number),
+    Number(Box<Number>),
     Str { quoted: Box<str>, value: Value },
-    Field(Vec<Arc<str>>),
-    Var { name: Box<str>, slot: Option<Slot>, fields: Vec<Arc<str>> },
-    Chain { base: Box<Expr>, fields: Vec<Arc<str>> },
+    Field(Box<[Arc<str>]>),
+    Var { name: Box<str>, slot: Option<Slot>, fields: Box<[Arc<str>]> },
+    Chain { base: Box<Expr>, fields: Box<[Arc<str>]> },
     Pipe(Box<Pipe>),
     Ident(Arc<Func>),
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use minijinja::Value;
 
-use crate::ast::{Command, Expr, ExprKind, Number, Pipe, Pos, Slot};
+use crate::ast::{Command, Expr, ExprKind, Pipe, Pos, Slot};
 use crate::engine::MissingKey;
 use crate::error::{Error, ErrorKind, FuncError};
 use crate::frame::Frame;
@@ -420,7 +420,7 @@ impl<'a> Eval<'a> {
                 Some(whole) => Ok(value::int64(whole)),
                 None => wrong(self, "integer"),
             },
-            (Param::Float, _) => match number.and_then(|number: &Number| number.float) {
+            (Param::Float, _) => match number.and_then(|number| number.float) {
                 Some(float) => Ok(Value::from(float)),
                 None => wrong(self, "float"),
             },

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use crate::ast::{Block, Call, Pipe, Pos, Stmt, Text, Tree};
+use crate::ast::{Block, Call, Expr, Pipe, Pos, Stmt, Text, Tree};
 use crate::error::{Error, ErrorKind};
 use crate::funcs::Registry;
 use crate::lex::{Delimiters, Lexer, Token, TokenKind as T};
@@ -43,6 +43,7 @@ pub(crate) fn parse(
         action_start: None,
         definitions: BTreeMap::new(),
         scope: Scope::new(),
+        operands: Vec::new(),
         range_depth: 0,
         nesting: 0,
     };
@@ -67,6 +68,8 @@ struct Parser<'a> {
     action_start: Option<usize>,
     definitions: Definitions,
     scope: Scope,
+    /// Those of all commands that are being read; the innermost one's are last.
+    operands: Vec<Expr>,
     range_depth: usize,
     nesting: usize,
 }
@@ -261,6 +264,7 @@ impl<'a> Parser<'a> {
                 Item::Stmt(stmt) => list.push(stmt),
                 Item::Ending(ending) => {
                     self.nesting -= 1;
+                    list.shrink_to_fit();
                     return Ok((list, ending));
                 }
             }

@@ -16,8 +16,8 @@ impl<'a> Parser<'a> {
     pub(super) fn pipeline(&mut self, context: &str, end: T) -> Parsed<Pipe> {
         let pos = self.peek_non_space().pos as Pos;
         let (names, is_assign) = self.declarations(context)?;
-        let mut pipe =
-            Pipe { pos, dot: self.scope.dot, decls: Vec::new(), is_assign, commands: Vec::new() };
+        // Most pipelines have one command.
+        let mut commands = Vec::with_capacity(1);
         loop {
             let token = self.next_non_space();
             match token.kind {
@@ -35,22 +35,22 @@ impl<'a> Parser<'a> {
                 | T::Variable
                 | T::LeftParen => {
                     self.backup();
-                    pipe.commands.push(self.command()?);
+                    commands.push(self.command()?);
                 }
                 _ => return Err(self.unexpected(&token, context)),
             }
         }
-        self.check_pipeline(&pipe, context)?;
+        self.check_pipeline(&commands, context)?;
         // Only now: in `$x := f $x` the right side means the outer variable.
-        pipe.decls = self.declare(names, is_assign);
-        Ok(pipe)
+        let decls = self.declare(names, is_assign);
+        Ok(Pipe { pos, dot: self.scope.dot, decls, is_assign, commands: commands.into() })
     }
 
-    fn check_pipeline(&self, pipe: &Pipe, context: &str) -> Parsed<()> {
-        if pipe.commands.is_empty() {
+    fn check_pipeline(&self, commands: &[Command], context: &str) -> Parsed<()> {
+        if commands.is_empty() {
             return Err(self.error(format_args!("missing value for {context}")));
         }
-        for (index, command) in pipe.commands.iter().enumerate().skip(1) {
+        for (index, command) in commands.iter().enumerate().skip(1) {
             let first = command.args.first().map(|arg| &arg.kind);
             if let Some(
                 ExprKind::Bool(_)
@@ -127,11 +127,11 @@ impl<'a> Parser<'a> {
 
     fn command(&mut self) -> Parsed<Command> {
         let pos = self.peek_non_space().pos as Pos;
-        let mut args = Vec::new();
+        let first = self.operands.len();
         loop {
             self.peek_non_space();
             if let Some(operand) = self.operand()? {
-                args.push(operand);
+                self.operands.push(operand);
             }
             let token = self.next();
             match token.kind {
@@ -142,10 +142,10 @@ impl<'a> Parser<'a> {
             }
             break;
         }
-        if args.is_empty() {
+        if self.operands.len() == first {
             return Err(self.error("empty command"));
         }
-        Ok(Command { pos, args })
+        Ok(Command { pos, args: self.operands.drain(first..).collect() })
     }
 
     fn operand(&mut self) -> Parsed<Option<Expr>> {
@@ -155,13 +155,19 @@ impl<'a> Parser<'a> {
         }
         // The position of `.a.b` is that of `.b`, as in Go.
         let pos = self.peek().pos as Pos;
-        let mut fields: Vec<Arc<str>> = Vec::new();
+        let mut fields = match &mut node.kind {
+            ExprKind::Field(names) | ExprKind::Var { fields: names, .. } => {
+                std::mem::take(names).into_vec()
+            }
+            _ => Vec::new(),
+        };
+        fields.reserve_exact(2);
         while self.peek().kind == T::Field {
             fields.push(Arc::from(&self.next().text[1..]));
         }
         match &mut node.kind {
             ExprKind::Field(names) | ExprKind::Var { fields: names, .. } => {
-                names.extend(fields);
+                *names = fields.into();
                 node.pos = pos;
                 Ok(Some(node))
             }
@@ -174,7 +180,7 @@ impl<'a> Parser<'a> {
                 Err(self.error(format_args!("unexpected . after term {term}")))
             }
             _ => {
-                let kind = ExprKind::Chain { base: Box::new(node), fields };
+                let kind = ExprKind::Chain { base: Box::new(node), fields: fields.into() };
                 Ok(Some(Expr { pos, kind }))
             }
         }
@@ -194,18 +200,18 @@ impl<'a> Parser<'a> {
             T::Nil => ExprKind::Nil,
             T::Variable => match self.scope.find(&token.text) {
                 Some(slot) => {
-                    ExprKind::Var { name: token.text.as_ref().into(), slot, fields: Vec::new() }
+                    ExprKind::Var { name: token.text.as_ref().into(), slot, fields: Box::default() }
                 }
                 None => {
                     let name = crate::print::quote(&token.text);
                     return Err(self.error(format_args!("undefined variable {name}")));
                 }
             },
-            T::Field => ExprKind::Field(vec![Arc::from(&token.text[1..])]),
+            T::Field => ExprKind::Field(Box::new([Arc::from(&token.text[1..])])),
             T::Bool => ExprKind::Bool(token.text == "true"),
             T::CharConstant | T::Complex | T::Number => {
                 let number = number(&token.text, token.kind).map_err(|text| self.error(text))?;
-                ExprKind::Number(number)
+                ExprKind::Number(Box::new(number))
             }
             T::LeftParen => {
                 self.nesting += 1;
