@@ -3,7 +3,7 @@
 //! Owns the order of a pass and the memory between passes. Decisions are in [`crate::plan`], work in
 //! [`crate::deploy`] and [`crate::live`], words in [`crate::status`]. Start at [`Reconciler::reconcile`].
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -176,16 +176,19 @@ impl Reconciler {
             return Ok(false);
         }
         let kinds = member.discovery().kinds().await?;
-        let mut objects = deploy::objects_of(&record.release);
-        let served = deploy::Served { kinds: &kinds, defined: BTreeMap::new() };
-        render::postrender::fill_namespaces(&mut objects, &id.namespace, &served);
-        let desired: Vec<Value> =
-            objects.iter().map(|object| with_ownership(&object.value, &id)).collect();
-        let mut resources = Vec::with_capacity(desired.len());
-        for key in desired.iter().map(ObjectKey::of) {
-            let resource = member.resource(&key).await?;
-            resources.push((key, resource));
-        }
+        let desired: Vec<Value> = deploy::objects_of(&record.release, &kinds)
+            .iter()
+            .map(|object| with_ownership(object, &id))
+            .collect();
+        let before = match version {
+            0 | 1 => None,
+            _ => releases::read(member, &id, version - 1).await?,
+        };
+        let former = before.map(|record| deploy::objects_of(&record.release, &kinds));
+        let keys: BTreeSet<ObjectKey> = desired.iter().map(ObjectKey::of).collect();
+        let former = former.iter().flatten().map(ObjectKey::of);
+        let former = former.filter(|key| !keys.iter().any(|kept| kept.is_same_object(key)));
+        let resources = member.resources(&desired, former.collect()).await?;
         self.watches.track(&name, &resources);
         let monitored = Monitored::new(id.clone(), version, wanted.clone(), &desired, resources);
         let mut state = self.memory.lock();
@@ -245,9 +248,7 @@ impl Reconciler {
                 monitored.look_again_at_unready();
             }
         }
-        let wake = self.monitor(deployment).await?;
-        self.remove_moved(&name, &release).await?;
-        Ok(wake)
+        self.monitor(deployment).await
     }
 
     /// Releases of this deployment under other names: the objects they still own are not wanted any more.
@@ -318,6 +319,7 @@ impl Reconciler {
             correction_error: error.as_deref(),
         };
         self.report(deployment, &report).await?;
+        self.remove_moved(&name, &release_name(deployment)).await?;
         Ok(wake)
     }
 

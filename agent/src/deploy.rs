@@ -73,7 +73,7 @@ pub struct Deployed {
     pub desired: Vec<Value>,
     /// Objects as the server has them.
     pub live: BTreeMap<ObjectKey, Value>,
-    /// How their kinds are reached.
+    /// How their kinds are reached, and those of the objects that the version before had besides.
     pub resources: Vec<(ObjectKey, Resource)>,
 }
 
@@ -186,9 +186,10 @@ impl Deployer {
     }
 }
 
-/// The objects of a release, as they were rendered then. A document that cannot be read is left out.
+/// The objects of a release, as they were rendered then, each in the namespace it was written into. A document that
+/// cannot be read is left out.
 #[must_use]
-pub fn objects_of(release: &Release) -> Vec<render::RenderedObject> {
+pub fn objects_of(release: &Release, kinds: &Kinds) -> Vec<Value> {
     let mut objects = Vec::new();
     let read = render::objects::decode_documents(
         "release manifest",
@@ -199,7 +200,9 @@ pub fn objects_of(release: &Release) -> Vec<render::RenderedObject> {
     if let Err(error) = read {
         tracing::warn!(release = %release.id(), error = chain(&error), "manifest of the release cannot be read");
     }
-    objects
+    let served = Served { kinds, defined: BTreeMap::new() };
+    render::postrender::fill_namespaces(&mut objects, &release.namespace, &served);
+    objects.into_iter().map(|object| object.value).collect()
 }
 
 /// Scopes of kinds: those the cluster serves, and those a set defines itself.

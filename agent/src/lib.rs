@@ -320,7 +320,8 @@ fn needs_pass(change: &Change<BundleDeployment>) -> bool {
         || (applied(old) && !applied(new))
 }
 
-/// Looks for releases whose BundleDeployment is gone: after the start, and from time to time.
+/// Looks for releases whose BundleDeployment is gone or runs under another name: after the start, and from time to
+/// time.
 async fn collect(
     reconciler: Arc<Reconciler>,
     namespace: String,
@@ -333,7 +334,8 @@ async fn collect(
             Ok(found) => {
                 for name in reconciler.memory.learn_owned(found) {
                     let key = runtime::ObjectKey::new(&reconciler.cluster_namespace, &name);
-                    if !reconciler.deployments.exists(&key) {
+                    let has_moved = reconciler.memory.releases_of(&name).len() > 1;
+                    if has_moved || !reconciler.deployments.exists(&key) {
                         reconciler.queue.add(name);
                     }
                 }

@@ -3,7 +3,7 @@
 //! Owns this knowledge per bundle deployment, in little memory, and how one change of one object brings it up to
 //! date. Must not know queues or statuses. Start at [`Monitored`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 
 use bundle_format::api::BundleDeployment;
@@ -16,7 +16,9 @@ use serde_json::Value;
 
 use crate::live::discovery::Resource;
 use crate::plan::ObjectKey;
-use crate::plan::apply::{MANAGED_BY, RELEASE_NAME, RELEASE_NAMESPACE};
+use crate::plan::apply::{
+    MANAGED_BY, PruneDecision, RELEASE_NAME, RELEASE_NAMESPACE, is_leaving, plan_prune,
+};
 use crate::plan::drift::{DriftRules, ScaledWorkload, detect_drift, may_be_missing};
 use crate::plan::health::{assess_health, drop_ignored_conditions};
 use crate::release::ReleaseName;
@@ -61,7 +63,8 @@ struct Seen {
 }
 
 impl Monitored {
-    /// Starts with objects as they were applied; everything is dirty until it was looked at.
+    /// Starts with objects as they were applied; everything is dirty until it was looked at. Objects among
+    /// `resources` that are not desired were part of the version before: they should be gone.
     #[must_use]
     pub fn new(
         release: ReleaseName,
@@ -77,7 +80,7 @@ impl Monitored {
             generation: None,
             correction_error: None,
             correction_count: 0,
-            dirty: desired.iter().map(|object| (ObjectKey::of(object), 0)).collect(),
+            dirty: resources.iter().map(|(key, _)| (key.clone(), 0)).collect(),
             changes_count: 1,
             resources,
             desired: pack(desired),
@@ -146,15 +149,31 @@ impl Monitored {
         let rules =
             DriftRules { compare_patches: compare_patches(deployment), scaled: &self.scaled };
         let judge = Judge { deployment, set_hash, rules, now };
+        let mut former: BTreeSet<&ObjectKey> = self
+            .resources
+            .iter()
+            .map(|(key, _)| key)
+            .filter(|k| looked_at.contains_key(k))
+            .collect();
+        let mut found = Vec::new();
         for desired in unpack(&self.desired) {
             let key = ObjectKey::of(&desired);
-            if !looked_at.contains_key(&key) {
-                continue;
+            former.remove(&key);
+            if looked_at.contains_key(&key) {
+                let finding = judge.finding(&key, &desired, live.get(&key));
+                found.push((key, finding));
             }
-            let found = live.get(&key);
-            let version = found.and_then(|object| object.pointer("/metadata/resourceVersion"));
+        }
+        found.extend(former.into_iter().map(|key| {
+            let is_extra =
+                live.get(key).is_some_and(|object| judge.is_extra(object, &self.release));
+            (key.clone(), is_extra.then_some(Finding::Extra))
+        }));
+        for (key, finding) in found {
+            let object = live.get(&key);
+            let version = object.and_then(|object| object.pointer("/metadata/resourceVersion"));
             let version = version.and_then(Value::as_str).map(str::to_owned);
-            match judge.finding(&key, &desired, found) {
+            match finding {
                 Some(finding) => self.seen.insert(key, Seen { version, finding }),
                 None => self.seen.remove(&key),
             };
@@ -205,14 +224,24 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
+    /// Whether an object that is not wanted any more is there as ours, and nothing says that it may stay.
+    fn is_extra(&self, live: &Value, release: &ReleaseName) -> bool {
+        self.is_in_set(live)
+            && !is_leaving(live)
+            && plan_prune(Some(live), live, release) == PruneDecision::Delete
+    }
+
+    fn is_in_set(&self, live: &Value) -> bool {
+        let label = live.pointer("/metadata/labels").and_then(|labels| labels.get(OBJECT_SET_HASH));
+        label.and_then(Value::as_str) == Some(self.set_hash)
+    }
+
     /// `None` hides the object: it is missing and may be.
     fn finding(&self, key: &ObjectKey, desired: &Value, live: Option<&Value>) -> Option<Finding> {
         let Some(live) = live else {
             return (!may_be_missing(key, &self.rules)).then_some(Finding::Missing);
         };
-        let label = live.pointer("/metadata/labels").and_then(|labels| labels.get(OBJECT_SET_HASH));
-        let owned = label.and_then(Value::as_str) == Some(self.set_hash);
-        if !owned && belongs_to_another(desired, live) {
+        if !self.is_in_set(live) && belongs_to_another(desired, live) {
             return Some(Finding::NotOurs);
         }
         let mut judged = live.clone();

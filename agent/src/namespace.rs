@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 
 use crate::live::member::{CallError, Member};
 use crate::plan::ObjectKey;
+use crate::plan::gate::selector_text;
 
 /// Why the namespace is not usable.
 #[derive(Debug, thiserror::Error)]
@@ -141,9 +142,15 @@ fn check_allowed(
     }
     Err(Error::NotAllowed {
         name: name.to_owned(),
-        selector: serde_json::to_string(selector).unwrap_or_default(),
-        labels: format!("{labels:?}"),
+        selector: selector_text(selector),
+        labels: map_words(&labels),
     })
+}
+
+/// A map in the words of Go's `%v`.
+fn map_words(map: &BTreeMap<String, String>) -> String {
+    let pairs: Vec<String> = map.iter().map(|(key, value)| format!("{key}:{value}")).collect();
+    format!("map[{}]", pairs.join(" "))
 }
 
 /// Replaces labels and annotations of the namespace by the wanted ones; security levels stay as they are.

@@ -47,6 +47,8 @@ pub enum Finding {
     Missing,
     /// It is there, but belongs to somebody else.
     NotOurs,
+    /// It was part of the version before, and is there though this one does not have it.
+    Extra,
     /// It could not be written; the server's words.
     Refused(String),
 }
@@ -205,8 +207,12 @@ fn list_objects(status: &mut BundleDeploymentStatus, objects: &[ObjectState]) {
     let (mut not_ready, mut modified, mut resources) = (Vec::new(), Vec::new(), Vec::new());
     let mut counts = ResourceCounts::default();
     for ObjectState { key, finding } in objects {
-        counts.desired_ready += 1;
+        counts.desired_ready += i64::from(*finding != Finding::Extra);
         match finding {
+            Finding::Extra => {
+                counts.orphaned += 1;
+                modified.push(ModifiedStatus { delete: true, ..modified_of(key) });
+            }
             Finding::Live { uid, created_at, health, drift } => {
                 resources.push(resource(key, created_at.clone()));
                 if let Some(patch) = drift {

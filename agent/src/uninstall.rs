@@ -5,11 +5,10 @@
 use bundle_format::api::labels::{KEEP_RESOURCES, SERVICE_ACCOUNT};
 use bundle_format::api::options::{BundleDeploymentOptions, OverwrittenResource};
 use futures::{FutureExt, StreamExt, stream};
-use render::postrender::fill_namespaces;
 use runtime::chain;
 use serde_json::Value;
 
-use crate::deploy::{Deployer, Error, HOOK_LIMIT, Served, objects_of, server_words};
+use crate::deploy::{Deployer, Error, HOOK_LIMIT, objects_of, server_words};
 use crate::live::execute::RefusedObject;
 use crate::live::hooks::run_hooks;
 use crate::live::member::{CallError, Member};
@@ -65,16 +64,10 @@ pub async fn uninstall(
         if superseded && !objects.is_empty() {
             continue;
         }
-        let mut rendered = objects_of(&record.release);
-        fill_namespaces(
-            &mut rendered,
-            &id.namespace,
-            &Served { kinds: &kinds, defined: Default::default() },
-        );
-        for object in rendered {
-            let key = ObjectKey::of(&object.value);
+        for object in objects_of(&record.release, &kinds) {
+            let key = ObjectKey::of(&object);
             if !objects.iter().any(|known| ObjectKey::of(known) == key) {
-                objects.push(object.value);
+                objects.push(object);
             }
         }
     }

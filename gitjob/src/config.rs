@@ -36,6 +36,8 @@ pub struct GitjobConfig {
     pub workers: usize,
     /// Limit of one listing of refs.
     pub git_timeout: Duration,
+    /// A webhook's commit may take this long to become visible (Fleet 0.16: 30 s).
+    pub webhook_window: Duration,
     /// Bounds of fetches.
     pub fetch: FetchLimits,
     /// Folder for fetched objects; emptied at start.
@@ -107,6 +109,7 @@ impl Default for GitjobConfig {
             allow_local_repositories: false,
             workers: 16,
             git_timeout: Duration::from_secs(30),
+            webhook_window: Duration::from_secs(30),
             fetch: FetchLimits::default(),
             work_dir: std::env::temp_dir().join(format!("fleet-gitjob-{}", std::process::id())),
             image_scans_enabled: false,

@@ -20,10 +20,10 @@ use crate::context::{Context, shrink_repo};
 use crate::delete::finish_deletion;
 use crate::git::{CommitId, GitError, Reference, Remote};
 use crate::memory::{BuildKey, Built, Reported};
-use crate::plan::poll::{HINT_RETRY, HINT_WINDOW, PollPlan, PollState, plan_poll};
+use crate::plan::poll::{HINT_RETRY, PollPlan, PollState, plan_poll};
 use crate::plan::restrict::restrict;
 use crate::publish::FIELD_MANAGER;
-use crate::report::{tell_failure, tell_look, tell_poisoned, tell_rejection};
+use crate::report::{tell_failure, tell_invisible, tell_look, tell_poisoned, tell_rejection};
 use crate::status::{Facts, next_status, noise, unserved_fields};
 
 /// A build that takes longer is told in the status; a shorter one costs one write, at its end.
@@ -82,6 +82,16 @@ struct Pass<'a> {
     ctx: &'a Arc<Context>,
     repo: &'a Arc<GitRepo>,
     key: &'a ObjectKey,
+}
+
+/// What became of a webhook.
+enum HintFate {
+    /// There is none, or it was answered.
+    Settled,
+    /// Its commit may still appear.
+    Open,
+    /// Its commit did not appear in time.
+    Invisible(String),
 }
 
 /// What the look at the remote led to.
@@ -175,7 +185,15 @@ impl Pass<'_> {
             memory.head = Some(head.clone());
         });
         tell_look(self.ctx, self.repo, known_commit, &head).await;
-        let wake = self.wake_after_look(&head, known_commit, asked.elapsed());
+        let wake = self.wake_after_look(&head, asked.elapsed());
+        let wake = match self.settle_hint(&head, known_commit) {
+            HintFate::Settled => wake,
+            HintFate::Open => wake.earliest(NextWake::After(HINT_RETRY)),
+            HintFate::Invisible(commit) => {
+                tell_invisible(self.ctx, self.repo, &commit).await;
+                wake
+            }
+        };
         Look { remote, head, wake }
     }
 
@@ -183,43 +201,38 @@ impl Pass<'_> {
         self.repo.status.as_ref().map(|s| s.webhook_commit.as_str()).unwrap_or_default()
     }
 
-    /// The next look: after the interval, or sooner while a webhook's commit is not visible.
-    fn wake_after_look(
-        &self,
-        head: &Result<CommitId, String>,
-        known: &str,
-        age: Duration,
-    ) -> NextWake {
+    /// The next look, as long as no webhook waits for one.
+    fn wake_after_look(&self, head: &Result<CommitId, String>, age: Duration) -> NextWake {
         let spec = &self.repo.spec;
         // A little later each time, so that a thousand GitRepos spread out by themselves.
         let spread = Duration::from_millis(self.key.to_string().bytes().map(u64::from).sum());
         let interval = spec.polling_period();
         let next = (interval + spread.min(interval / 10)).saturating_sub(age);
-        let wake = match spec.disable_polling {
+        match spec.disable_polling {
             true if head.is_ok() => NextWake::OnChange,
             _ => NextWake::After(next),
-        };
-        match self.open_hint(head, known) {
-            true => wake.earliest(NextWake::After(HINT_RETRY)),
-            false => wake,
         }
     }
 
-    /// Whether a webhook's commit is still waited for. It is answered by a head that moved, by its
-    /// own commit, or by the passing of time.
-    fn open_hint(&self, head: &Result<CommitId, String>, known: &str) -> bool {
+    /// What becomes of the last webhook after a look. It is answered by a head that moved, by its own
+    /// commit, or by the passing of time; in that case the status goes back to the commit it has.
+    fn settle_hint(&self, head: &Result<CommitId, String>, known: &str) -> HintFate {
+        let window = self.ctx.config.webhook_window;
         self.ctx.memory.with(self.key, |memory| {
-            let Some(hint) = memory.hint.as_mut().filter(|hint| hint.is_open) else { return false };
+            let Some(hint) = memory.hint.as_mut().filter(|hint| hint.is_open) else {
+                return HintFate::Settled;
+            };
             let is_seen = head
                 .as_ref()
                 .is_ok_and(|head| head.as_str() == hint.commit || head.as_str() != known);
-            if is_seen || hint.since.elapsed() > HINT_WINDOW {
-                hint.is_open = false;
-                if !is_seen {
-                    tracing::warn!(git_repo = %self.key, "a webhook's commit did not appear");
-                }
+            if !is_seen && hint.since.elapsed() <= window {
+                return HintFate::Open;
             }
-            hint.is_open
+            hint.is_open = false;
+            if is_seen {
+                return HintFate::Settled;
+            }
+            HintFate::Invisible(std::mem::replace(&mut hint.commit, known.to_owned()))
         })
     }
 

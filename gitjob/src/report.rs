@@ -39,6 +39,14 @@ pub(crate) async fn tell_look(
     ctx.events.publish(repo, &Occurrence { kind, reason, action, note }).await;
 }
 
+/// A webhook that named a commit which did not appear.
+pub(crate) async fn tell_invisible(ctx: &Context, repo: &GitRepo, commit: &str) {
+    let note = &format!("the repository does not show commit {commit}, which a webhook announced");
+    tracing::warn!(git_repo = %ObjectKey::of(repo), commit, "a webhook's commit did not appear");
+    let (kind, reason) = (EventType::Warning, "WebhookCommitNotVisible");
+    ctx.events.publish(repo, &Occurrence { kind, reason, action: "CheckCommit", note }).await;
+}
+
 /// A GitRepo that is not accepted; `reason` and `action` as in Fleet.
 pub(crate) async fn tell_rejection(
     ctx: &Context,

@@ -79,9 +79,10 @@ pub enum Error {
     },
     /// A namespace is forced upon objects that have none.
     #[error(
-        "invalid cluster scoped object [name={name} kind={kind} apiVersion={api_version}] found. Your config uses \
-         targetNamespace or namespace and thus forbids cluster-scoped resources. If you do not intend to disallow \
-         cluster scoped resources, you could switch to defaultNamespace"
+        "error while running post render on files: invalid cluster scoped object [name={name} kind={kind} \
+         apiVersion={api_version}] found. Your config uses targetNamespace or namespace and thus forbids \
+         cluster-scoped resources. If you do not intend to disallow cluster scoped resources, you could switch to \
+         defaultNamespace"
     )]
     ClusterScoped {
         /// Name of the object.

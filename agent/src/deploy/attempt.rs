@@ -170,15 +170,13 @@ impl Attempt<'_> {
         &self,
         version: u32,
         plan: ApplyPlan,
-        live: BTreeMap<ObjectKey, Value>,
+        mut live: BTreeMap<ObjectKey, Value>,
     ) -> Result<Deployed, Error> {
+        live.retain(|key, _| !plan.prune.iter().any(|(pruned, _)| pruned == key));
+        let former: Vec<ObjectKey> = plan.prune.into_iter().map(|(key, _)| key).collect();
         let desired: Vec<Value> =
             plan.phases.into_values().flatten().map(|step| step.object).collect();
-        let mut resources = Vec::with_capacity(desired.len());
-        for key in desired.iter().map(ObjectKey::of) {
-            let resource = self.deployer.member.resource(&key).await?;
-            resources.push((key, resource));
-        }
+        let resources = self.deployer.member.resources(&desired, former).await?;
         Ok(Deployed { release: self.release.clone(), version, desired, live, resources })
     }
 
@@ -251,15 +249,12 @@ impl Attempt<'_> {
 
     /// The objects of some records, each once, namespaces filled in.
     fn objects_in<'a>(&self, records: impl IntoIterator<Item = &'a Record>) -> Vec<Value> {
-        let served = Served { kinds: &self.kinds, defined: BTreeMap::new() };
         let mut found: Vec<Value> = Vec::new();
         for record in records {
-            let mut objects = objects_of(&record.release);
-            fill_namespaces(&mut objects, &self.release.namespace, &served);
-            for object in objects {
-                let key = ObjectKey::of(&object.value);
+            for object in objects_of(&record.release, &self.kinds) {
+                let key = ObjectKey::of(&object);
                 if !found.iter().any(|known| ObjectKey::of(known) == key) {
-                    found.push(object.value);
+                    found.push(object);
                 }
             }
         }

@@ -103,6 +103,27 @@ impl Member {
         })
     }
 
+    /// How the kinds of objects are reached, and those of `former` objects as long as they are served.
+    pub async fn resources(
+        &self,
+        objects: &[Value],
+        former: Vec<ObjectKey>,
+    ) -> Result<Vec<(ObjectKey, Resource)>, CallError> {
+        let mut resources = Vec::with_capacity(objects.len() + former.len());
+        for key in objects.iter().map(ObjectKey::of) {
+            let resource = self.resource(&key).await?;
+            resources.push((key, resource));
+        }
+        for key in former {
+            match self.resource(&key).await {
+                Ok(resource) => resources.push((key, resource)),
+                Err(CallError::UnknownKind { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(resources)
+    }
+
     /// Reads one object; `None` when it, or its whole kind, does not exist.
     pub async fn get(&self, key: &ObjectKey) -> Result<Option<Value>, CallError> {
         let resource = match self.resource(key).await {

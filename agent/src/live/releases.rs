@@ -116,19 +116,22 @@ pub async fn update(member: &Member, record: &Record) -> Result<(), Error> {
     Ok(())
 }
 
-/// Marks the deployed records among `older` as superseded and deletes those beyond `keep_count`, the newest record
-/// (not among them) included in the count.
+/// Marks the deployed records among `older` as superseded, those nobody finished as failed, and deletes those beyond
+/// `keep_count`, the newest record (not among them) included in the count.
 pub async fn retire(member: &Member, older: &[Record], keep_count: usize) -> Result<(), Error> {
     let kept_from = older.len().saturating_sub(keep_count.saturating_sub(1));
     for record in &older[..kept_from] {
         member.delete(&secret_key(&record.release.id(), record.release.version), None).await?;
     }
     for record in &older[kept_from..] {
-        if record.release.info.status == ReleaseStatus::Deployed {
-            let mut record = record.clone();
-            record.release.info.status = ReleaseStatus::Superseded;
-            update(member, &record).await?;
-        }
+        let status = match record.release.info.status {
+            ReleaseStatus::Deployed => ReleaseStatus::Superseded,
+            status if status.is_pending() => ReleaseStatus::Failed,
+            _ => continue,
+        };
+        let mut record = record.clone();
+        record.release.info.status = status;
+        update(member, &record).await?;
     }
     Ok(())
 }

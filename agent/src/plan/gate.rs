@@ -73,7 +73,8 @@ fn effective_selector(dependency: &BundleRef, bundle_namespace: &str) -> Option<
     Some(selector)
 }
 
-fn selector_text(selector: &LabelSelector) -> String {
+/// A selector in the words of `kubectl get -l`.
+pub(crate) fn selector_text(selector: &LabelSelector) -> String {
     let equal = selector.match_labels.iter().map(|(key, value)| format!("{key}={value}"));
     let others = selector.match_expressions.iter().map(|expression| {
         format!(

@@ -20,6 +20,7 @@ use bundle_format::target::match_targets;
 use jiff::Timestamp;
 use kube::core::PartialObjectMeta;
 use kube::{Api, ResourceExt};
+use runtime::events::{EventType, Occurrence};
 use runtime::status::{StatusWrite, patch_status};
 use runtime::{NextWake, ObjectKey, chain};
 
@@ -29,7 +30,7 @@ use crate::registration::token::wake_at;
 use crate::stores::KnownBundle;
 pub use apply::apply_rollout;
 use memory::LastPass;
-pub use observe::{BundleWorld, observe_bundle};
+pub use observe::{BundleWorld, ObserveError, observe_bundle};
 use plan::standing::Standing;
 use plan::status::Outcome;
 
@@ -102,7 +103,9 @@ async fn roll_out(
 ) -> Result<(Option<BundleStatus>, Option<Timestamp>), Error> {
     let key = ObjectKey::of_meta(&known.bundle.metadata);
     let user = |detail: String| Error::User { object: format!("bundle {key}"), detail };
-    let world = observe_bundle(&ctx.stores, known).map_err(|error| user(chain(&error)))?;
+    let world = observe_bundle(&ctx.stores, known);
+    tell_violation(ctx, &known.bundle, world.as_ref().err()).await;
+    let world = world.map_err(|error| user(chain(&error)))?;
     let clusters = world.clusters.iter().map(|cluster| &**cluster);
     let matches = match_targets(&world.bundle.spec, clusters)
         .map_err(|error| user(format!("targeting error: {}", chain(&error))))?;
@@ -142,6 +145,18 @@ async fn roll_out(
         return Ok((None, Some(next_wake.map_or(soon, |at| at.min(soon)))));
     }
     Ok((Some(status), next_wake))
+}
+
+/// Says in an Event that a Policy forbids the Bundle, once as long as it does.
+async fn tell_violation(ctx: &Context, bundle: &Bundle, error: Option<&ObserveError>) {
+    const REASON: &str = "PolicyViolation";
+    let Some(ObserveError::Policy(violation)) = error else {
+        return ctx.events.clear(bundle.metadata.uid.as_deref().unwrap_or_default(), REASON);
+    };
+    let note = &violation.to_string();
+    let kind = EventType::Warning;
+    let occurrence = Occurrence { kind, reason: REASON, action: "CheckPolicy", note };
+    ctx.events.publish(bundle, &occurrence).await;
 }
 
 async fn write_status(

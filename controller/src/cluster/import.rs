@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha224};
 
-use crate::config::ApiServer;
+use crate::config::{ApiServer, HubConfig};
 use crate::context::Context;
 use crate::error::Error;
 use crate::objects::{ObjectName, Objects, owned_by};
@@ -113,6 +113,11 @@ impl AgentSettings {
         status.cattle_namespace_migrated = true;
         status.agent_config_changed = false;
     }
+
+    /// Notes in a status that no agent is installed.
+    pub fn forget(status: &mut bundle_format::api::ClusterStatus) {
+        status.agent_deployed_generation = None;
+    }
 }
 
 fn hash_of<T: Serialize>(field: &T, is_unset: bool) -> String {
@@ -140,12 +145,7 @@ pub async fn import_cluster(
     ensure_client_id(ctx, cluster).await?;
     let (token_name, token) = import_token(ctx, cluster).await?;
     let hub = ctx.hub();
-    let plan = AgentPlan {
-        cluster,
-        hub: &hub,
-        process: &ctx.config.agent,
-        system_namespace: &ctx.config.system_namespace,
-    };
+    let plan = agent_plan(ctx, cluster, &hub);
     if AgentSettings::installed(cluster).is_some() {
         remove_agent(&remote, plan.namespace()).await?;
     }
@@ -159,6 +159,33 @@ pub async fn import_cluster(
     remote.ensure_all(&objects).await?;
     tracing::info!(cluster = cluster.name_any(), "agent installed");
     Ok(AgentSettings::wanted(cluster, ctx, &access.server))
+}
+
+/// Takes the agent of a cluster away.
+///
+/// # Errors
+/// When the cluster cannot be reached, or refuses.
+pub async fn uninstall_agent(
+    ctx: &Context,
+    cluster: &Cluster,
+    access: &ClusterAccess,
+) -> Result<(), Error> {
+    smoke_test(&access.client).await?;
+    let hub = ctx.hub();
+    let remote = Objects::new(access.client.clone());
+    remove_agent(&remote, agent_plan(ctx, cluster, &hub).namespace()).await?;
+    tracing::info!(cluster = cluster.name_any(), "agent removed");
+    Ok(())
+}
+
+/// What the agent of a cluster depends on.
+pub fn agent_plan<'a>(ctx: &'a Context, cluster: &'a Cluster, hub: &'a HubConfig) -> AgentPlan<'a> {
+    AgentPlan {
+        cluster,
+        hub,
+        process: &ctx.config.agent,
+        system_namespace: &ctx.config.system_namespace,
+    }
 }
 
 /// How the hub reaches a cluster, and how its agent reaches the hub.

@@ -21,10 +21,12 @@ use crate::bundle::memory::AgentMark;
 use crate::context::Context;
 use crate::error::Error;
 use crate::objects::ObjectName;
-use crate::registration::agent::{AgentPlan, agent_bundle, agent_yaml};
+use crate::registration::agent::{agent_bundle, agent_yaml};
 use crate::registration::request::delete_requests_of;
 use crate::stores::label;
-use import::{AgentSettings, ClusterAccess, import_cluster, open_cluster};
+use import::{
+    AgentSettings, ClusterAccess, agent_plan, import_cluster, open_cluster, uninstall_agent,
+};
 use local::LOCAL_CLUSTER;
 use status::{ClusterWorld, ImportState, next_look, summarize_cluster};
 
@@ -172,12 +174,7 @@ async fn publish_agent_bundle(ctx: &Context, cluster: &Cluster) -> Result<(), Er
             None => Ok(()),
         };
     }
-    let plan = AgentPlan {
-        cluster,
-        hub: &hub,
-        process: &ctx.config.agent,
-        system_namespace: &ctx.config.system_namespace,
-    };
+    let plan = agent_plan(ctx, cluster, &hub);
     let wanted = agent_bundle(&plan);
     if let Some(held) = held {
         // The files were dropped when the Bundle was read; their digest tells as much.
@@ -204,37 +201,10 @@ async fn delete_agent_bundle(ctx: &Context, cluster: &Cluster) -> Result<(), Err
     Ok(())
 }
 
-/// Installs the agent if the hub has a kubeconfig for the cluster and something changed.
+/// Installs or removes the agent if the hub has a kubeconfig for the cluster and something changed.
 async fn import_if_due(ctx: &Context, cluster: &Cluster) -> ImportState {
-    let hub = ctx.hub();
-    let home = cluster.namespace().unwrap_or_default();
-    let is_local =
-        cluster.name_any() == LOCAL_CLUSTER && Some(home.as_str()) == hub.bootstrap_namespace();
-    let has_kubeconfig = !cluster.spec.kube_config_secret.is_empty();
-    if is_managed_elsewhere(cluster) || !(has_kubeconfig || is_local) {
-        return ImportState::NotOurs;
-    }
-    if is_local && (hub.bootstrap.local_agent_disabled || !ctx.config.bootstrap) {
-        return ImportState::NotOurs;
-    }
-    let access = match has_kubeconfig {
-        true => open_cluster(ctx, cluster).await,
-        false => Ok(ClusterAccess { client: ctx.client.clone(), server: ctx.api_server() }),
-    };
-    let outcome = match access {
-        Ok(access) => {
-            let wanted = AgentSettings::wanted(cluster, ctx, &access.server);
-            let installed = AgentSettings::installed(cluster);
-            let asked = cluster.status.as_ref().is_some_and(|status| status.agent_config_changed);
-            if installed.as_ref() == Some(&wanted) && !asked {
-                return ImportState::UpToDate;
-            }
-            import_cluster(ctx, cluster, &access).await
-        }
-        Err(error) => Err(error),
-    };
-    match outcome {
-        Ok(settings) => ImportState::Installed(settings),
+    match install_or_remove(ctx, cluster).await {
+        Ok(state) => state,
         Err(Error::NotYet { what }) => ImportState::Waiting(what),
         Err(error) if error.class() == ErrorClass::Conflict => {
             ImportState::Waiting("a fresh look at the cluster".to_owned())
@@ -245,6 +215,36 @@ async fn import_if_due(ctx: &Context, cluster: &Cluster) -> ImportState {
             ImportState::Failed(text)
         }
     }
+}
+
+async fn install_or_remove(ctx: &Context, cluster: &Cluster) -> Result<ImportState, Error> {
+    let hub = ctx.hub();
+    let home = cluster.namespace().unwrap_or_default();
+    let is_local =
+        cluster.name_any() == LOCAL_CLUSTER && Some(home.as_str()) == hub.bootstrap_namespace();
+    let has_kubeconfig = !cluster.spec.kube_config_secret.is_empty();
+    if is_managed_elsewhere(cluster) || !(has_kubeconfig || is_local) {
+        return Ok(ImportState::NotOurs);
+    }
+    let installed = AgentSettings::installed(cluster);
+    let is_unwanted = is_local && hub.bootstrap.local_agent_disabled;
+    if (is_unwanted && installed.is_none()) || (is_local && !ctx.config.bootstrap) {
+        return Ok(ImportState::NotOurs);
+    }
+    let access = match has_kubeconfig {
+        true => open_cluster(ctx, cluster).await?,
+        false => ClusterAccess { client: ctx.client.clone(), server: ctx.api_server() },
+    };
+    if is_unwanted {
+        uninstall_agent(ctx, cluster, &access).await?;
+        return Ok(ImportState::Removed);
+    }
+    let wanted = AgentSettings::wanted(cluster, ctx, &access.server);
+    let asked = cluster.status.as_ref().is_some_and(|status| status.agent_config_changed);
+    if installed.as_ref() == Some(&wanted) && !asked {
+        return Ok(ImportState::UpToDate);
+    }
+    import_cluster(ctx, cluster, &access).await.map(ImportState::Installed)
 }
 
 async fn write_status(

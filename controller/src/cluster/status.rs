@@ -29,6 +29,8 @@ pub enum ImportState {
     UpToDate,
     /// Just done, with these settings.
     Installed(AgentSettings),
+    /// The agent was taken away a moment ago.
+    Removed,
     /// Something is about to exist.
     Waiting(String),
     /// It did not work.
@@ -86,8 +88,10 @@ pub fn summarize_cluster(world: &ClusterWorld<'_>) -> ClusterStatus {
         ready_bundles: tally.ready_of_all(),
         state: display_state(&tally, liveness),
     };
-    if let ImportState::Installed(settings) = world.import {
-        settings.note(&mut status);
+    match world.import {
+        ImportState::Installed(settings) => settings.note(&mut status),
+        ImportState::Removed => AgentSettings::forget(&mut status),
+        _ => {}
     }
     set_conditions(&mut status, world, liveness);
     status
@@ -143,7 +147,7 @@ fn set_conditions(status: &mut ClusterStatus, world: &ClusterWorld<'_>, liveness
             reason: "Waiting".to_owned(),
             message: format!("waiting for {what}"),
         },
-        ImportState::NotOurs | ImportState::UpToDate | ImportState::Installed(_) => is_true.clone(),
+        _ => is_true.clone(),
     };
     let message = ready_message(&status.summary, "Bundle");
     let ready = match liveness {

@@ -209,3 +209,57 @@ async fn a_template_that_asks_for_a_label_nobody_set_is_told_by_its_bundle() {
     assert_eq!(status, "False");
     assert!(message.contains("map has no entry for key \"region\""), "{message}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_violated_policy_is_told_by_an_event_and_once() {
+    let world = World::start().await;
+    world.cluster("one", json!({})).await;
+    let policy = json!({"apiVersion": "fleet.cattle.io/v1alpha1", "kind": "Policy",
+        "metadata": {"name": "strict"}, "requireServiceAccount": true});
+    world.post("policies", policy).await;
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    world.bundle("app", json!({"targets": all()})).await;
+    let events = format!("/apis/events.k8s.io/v1/namespaces/{HOME}/events");
+    let told = |list: &Value| {
+        let all = list["items"].as_array().cloned().unwrap_or_default();
+        all.into_iter().filter(|one| one["reason"] == "PolicyViolation").collect::<Vec<Value>>()
+    };
+    let list = world.until(&events, |list| !told(list).is_empty()).await;
+    let event = &told(&list)[0];
+    assert_eq!(
+        (&event["type"], &event["regarding"]["kind"]),
+        (&json!("Warning"), &json!("Bundle"))
+    );
+    assert_eq!(event["regarding"]["name"], "app");
+    assert_eq!(event["note"], "serviceAccount is required by Policy but is not set on the Bundle");
+    // Another pass over the same Bundle is no news.
+    world.patch("bundles/app", json!({"spec": {"paused": true}})).await;
+    let seen =
+        |held: &Value| held["status"]["observedGeneration"] == held["metadata"]["generation"];
+    world.until("bundles/app", seen).await;
+    assert_eq!(told(&world.get(&events).await).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_namespaces_a_restriction_allows_are_checked_by_the_agent() {
+    let world = World::start().await;
+    let namespace = world.cluster("one", json!({})).await;
+    let selector = json!({"matchLabels": {"team": "a"}});
+    let restriction = json!({"apiVersion": "fleet.cattle.io/v1alpha1",
+        "kind": "GitRepoRestriction", "metadata": {"name": "tenant"},
+        "allowedTargetNamespaceSelector": selector});
+    world.post("gitreporestrictions", restriction).await;
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    world.bundle_of("repo", "app", json!({"targets": all(), "namespace": "web"})).await;
+    world.bundle("hand", json!({"targets": all(), "namespace": "web"})).await;
+    let told = |name: &'static str| {
+        let path = deployment(&namespace, name);
+        let world = &world;
+        async move {
+            let held = world.until(&path, |held| held["spec"]["deploymentID"].is_string()).await;
+            held["spec"]["options"]["allowedTargetNamespaceSelector"].clone()
+        }
+    };
+    assert_eq!(told("app").await, selector);
+    assert_eq!(told("hand").await, Value::Null, "it restricts GitRepos");
+}

@@ -6,6 +6,7 @@
     reason = "a test ends, loudly, where what it takes for granted does not hold"
 )]
 
+mod agents;
 mod clusters;
 mod counting;
 mod delivery;

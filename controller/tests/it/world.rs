@@ -21,6 +21,8 @@ pub(crate) const HOME: &str = "clusters";
 pub(crate) struct World {
     client: Client,
     controller: Option<Controller>,
+    /// Whether the controller makes the local cluster.
+    bootstraps: bool,
     /// The controller's way to the hub.
     pub(crate) wire: Wire,
 }
@@ -36,13 +38,14 @@ struct Controller {
 }
 
 impl Controller {
-    fn start(client: Client) -> Self {
+    fn start(client: Client, bootstrap: bool) -> Self {
         let stop = CancellationToken::new();
         let (metrics_address, metrics) = BindAddress::loopback().unwrap();
         let (health_address, health) = BindAddress::loopback().unwrap();
         let config = ControllerConfig {
             metrics_address,
             health_address,
+            bootstrap,
             ..ControllerConfig::in_process(SYSTEM)
         };
         let running = controller::run(config, client, stop.clone());
@@ -67,11 +70,20 @@ impl World {
 
     /// The same with more settings.
     pub(crate) async fn start_with(settings: Value) -> Self {
+        Self::begin(settings, true).await
+    }
+
+    /// The same, told by its command line to make no local cluster.
+    pub(crate) async fn start_without_bootstrap(settings: Value) -> Self {
+        Self::begin(settings, false).await
+    }
+
+    async fn begin(settings: Value, bootstraps: bool) -> Self {
         runtime::client::install_crypto_provider();
         let hub = hub::Hub::memory();
         hub.ready().await;
         let client = Client::new(hub, "default");
-        let mut world = Self { client, controller: None, wire: Wire::new() };
+        let mut world = Self { client, controller: None, bootstraps, wire: Wire::new() };
         for crd in bundle_format::api::crds::definitions() {
             world.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd).await;
         }
@@ -84,7 +96,8 @@ impl World {
     }
 
     fn start_controller(&mut self) {
-        self.controller = Some(Controller::start(self.wire.client(self.client.clone())));
+        self.controller =
+            Some(Controller::start(self.wire.client(self.client.clone()), self.bootstraps));
     }
 
     /// Ends the controller and starts another one.

@@ -182,3 +182,17 @@ fn metrics_are_served_unless_they_are_switched_off() {
     let off = render(&json!({"metrics": {"enabled": false}}));
     assert_eq!(has_metrics(&off), ([false; 2], 0, [true; 2]));
 }
+
+#[test]
+fn bootstrap_is_switched_off_in_the_command_line_and_needs_no_account() {
+    for is_on in [true, false] {
+        let objects = render(&json!({"bootstrap": {"enabled": is_on}}));
+        let [controller, _] = pods(&objects);
+        let container = &controller["spec"]["containers"][0];
+        let words = ["command", "args"].map(|field| container[field].to_string()).concat();
+        assert_eq!(words.contains("--disable-bootstrap"), !is_on, "{words}");
+        let mut accounts = of_kind(&objects, "ServiceAccount");
+        let account = accounts.find(|one| one["metadata"]["name"] == "fleet-controller-bootstrap");
+        assert_eq!(account.is_some(), is_on);
+    }
+}

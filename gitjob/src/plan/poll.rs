@@ -4,8 +4,6 @@
 
 use std::time::Duration;
 
-/// A webhook's commit may take this long to become visible (Fleet 0.16).
-pub const HINT_WINDOW: Duration = Duration::from_secs(30);
 /// Time between two looks for it.
 pub const HINT_RETRY: Duration = Duration::from_secs(2);
 

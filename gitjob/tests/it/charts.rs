@@ -1,7 +1,7 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, PostParams};
 use serde_json::json;
 
 use crate::git_server::GitServer;
@@ -63,11 +63,7 @@ async fn helm_credentials_go_only_where_the_expression_allows() {
     let charts = GitServer::start().await;
     serve_charts(&charts);
     charts.behaviour.lock().unwrap().password = Some("helm:s3cret".to_owned());
-    let secret = json!({"metadata": {"name": "helm"},
-        "stringData": {"username": "helm", "password": "s3cret"}});
-    let secrets: Api<Secret> = Api::namespaced(world.client.clone(), &world.namespace);
-    let secret: Secret = serde_json::from_value(secret).unwrap();
-    secrets.create(&PostParams::default(), &secret).await.unwrap();
+    world.secret("helm", json!({"username": "helm", "password": "s3cret"})).await;
     let commit = world.git.commit(&[("a/fleet.yaml", Some(&fleet_yaml(&charts, "web", "1.2.0")))]);
     world.git_repo("web", json!({"paths": ["a"], "helmSecretName": "helm"})).await;
     let repo = world.until("web", |repo| condition(repo, "Stalled").0 == "True").await;
@@ -80,4 +76,49 @@ async fn helm_credentials_go_only_where_the_expression_allows() {
     world.published("web", &commit).await;
     assert!(!charts.behaviour.lock().unwrap().authorizations.is_empty());
     assert_eq!(world.bundle_names().await, ["web-a"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chart_is_taken_from_the_address_of_its_archive() {
+    let world = World::start().await;
+    serve_charts(&world.git);
+    let fleet = format!("helm:\n  chart: {}/charts/web-1.2.0.tgz\n", world.git.url);
+    let commit = world.git.commit(&[("a/fleet.yaml", Some(&fleet))]);
+    world.git_repo("web", json!({"paths": ["a"]})).await;
+    world.published("web", &commit).await;
+    let bundle = world.bundles().get("web-a").await.unwrap();
+    let chart = bundle.spec.resources.iter().find(|r| r.name.ends_with("web/Chart.yaml"));
+    assert!(chart.is_some_and(|r| r.content.contains("version: 1.2.0")), "{:?}", bundle.spec);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_helm_secret_fetches_the_charts_again() {
+    let world = World::start().await;
+    let charts = GitServer::start().await;
+    serve_charts(&charts);
+    let wants = |password: &str| {
+        charts.behaviour.lock().unwrap().password = Some(format!("helm:{password}"));
+    };
+    wants("one");
+    world.secret("helm", json!({"username": "helm", "password": "one"})).await;
+    // A range: an exact version that is known is not fetched twice.
+    let commit = world.git.commit(&[("a/fleet.yaml", Some(&fleet_yaml(&charts, "web", "~1.0")))]);
+    let spec = json!({"paths": ["a"], "helmSecretName": "helm", "pollingInterval": "1h",
+        "helmRepoURLRegex": "http://127.0.0.1:.*"});
+    world.git_repo("web", spec).await;
+    world.published("web", &commit).await;
+    wants("two");
+    charts.behaviour.lock().unwrap().authorizations.clear();
+    world.secret("helm", json!({"username": "helm", "password": "two"})).await;
+    let wanted = STANDARD.encode("helm:two");
+    for _ in 0..400 {
+        let seen = charts.behaviour.lock().unwrap().authorizations.clone();
+        if seen.iter().any(|header| header.ends_with(&wanted)) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+    }
+    let seen = charts.behaviour.lock().unwrap().authorizations.clone();
+    assert!(seen.iter().any(|header| header.ends_with(&wanted)), "{seen:?}");
+    world.published("web", &commit).await;
 }

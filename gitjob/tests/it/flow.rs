@@ -332,3 +332,41 @@ async fn each_commit_is_told_by_one_event() {
     wanted.sort_unstable();
     assert_eq!(notes, wanted);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forced_sync_publishes_again_what_did_not_change() {
+    let world = World::start().await;
+    let commit = world.git.commit(&[("a/m.yaml", Some(MAP))]);
+    world.git_repo("web", json!({"disablePolling": true})).await;
+    world.published("web", &commit).await;
+    let before = world.bundles().get("web").await.unwrap();
+    assert_eq!(before.spec.options.force_sync_generation, 0);
+    world.git.requests();
+    world.patch("web", json!({"spec": {"forceSyncGeneration": 3}})).await;
+    let is_done = |repo: &GitRepo| repo.status.as_ref().is_some_and(|s| s.update_generation == 3);
+    world.until("web", is_done).await;
+    assert!(!world.git.requests().is_empty(), "it looks again");
+    let after = world.bundles().get("web").await.unwrap();
+    // A part of the options: the version to deploy is a new one.
+    assert_eq!(after.spec.options.force_sync_generation, 3);
+    assert_eq!(after.spec.resources, before.spec.resources);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_is_broken_is_told_by_an_event() {
+    let world = World::start().await;
+    world.git.commit(&[("a/m.yaml", Some(MAP))]);
+    let path = runtime::objects::fleet(&world.namespace, "policies");
+    let policy = json!({"apiVersion": "fleet.cattle.io/v1alpha1", "kind": "Policy",
+        "metadata": {"name": "strict"}, "requireServiceAccount": true});
+    runtime::objects::create(&world.client, &path, &policy).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    world.git_repo("web", json!({"paths": ["a"]})).await;
+    let repo = world.until("web", |repo| condition(repo, "Accepted").0 == "False").await;
+    let (_, message) = condition(&repo, "Accepted");
+    assert_eq!(message, "serviceAccount is required by Policy but is not set");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let events = world.events("PolicyViolation").await;
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].note.as_deref(), Some(message.as_str()));
+}

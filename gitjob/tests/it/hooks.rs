@@ -9,7 +9,7 @@ use kube::api::{Api, PostParams};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::world::World;
+use crate::world::{Setup, World};
 
 const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: m\n";
 
@@ -79,6 +79,33 @@ async fn a_signed_push_wakes_the_gitrepo_and_nothing_else_does() {
     assert_eq!(repo.status.unwrap().webhook_commit, second);
     assert_eq!(repo.spec.polling_interval.unwrap().0, "1h", "a webhook never changes the spec");
     assert_eq!(world.writes(), ["PATCH bundles/web", "PATCH gitrepos/web/status"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_does_not_appear_is_told_and_no_longer_waited_for() {
+    let window = Some(Duration::from_secs(3));
+    let world = World::start_with(Setup { webhook_window: window, ..Setup::default() }).await;
+    let first = world.git.commit(&[("a/m.yaml", Some(MAP))]);
+    world.git_repo("web", json!({"pollingInterval": "1h", "webhookSecret": "own"})).await;
+    world.published("web", &first).await;
+    create_secret(&world, "own", json!({"github": "0wn"})).await;
+    let forged = "d".repeat(40);
+    let payload = push(&world, "main", &forged);
+    assert_eq!(deliver(&world, "push", Some("0wn"), &payload).await, 200);
+    let hooked = |commit: &str| {
+        let commit = commit.to_owned();
+        move |repo: &GitRepo| repo.status.as_ref().is_some_and(|s| s.webhook_commit == commit)
+    };
+    world.until("web", hooked(&forged)).await;
+    assert_eq!(world.events("WebhookCommitNotVisible").await, Vec::new(), "it may yet appear");
+    world.until("web", hooked(&first)).await;
+    let events = world.events("WebhookCommitNotVisible").await;
+    assert_eq!(events.len(), 1);
+    assert!(events[0].note.as_deref().unwrap_or_default().contains(&forged));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    world.git.requests();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(world.git.requests(), Vec::<String>::new(), "nobody looks any more");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,5 +11,6 @@ mod flow;
 mod git;
 mod git_server;
 mod hooks;
+mod tls;
 mod trust;
 mod world;

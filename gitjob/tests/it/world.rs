@@ -6,6 +6,7 @@ use std::time::Duration;
 use bundle_format::api::{Bundle, GitRepo};
 use http::Request;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{
     Api, DeleteParams, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams, PostParams,
@@ -52,6 +53,8 @@ pub(crate) struct Setup {
     pub(crate) git_timeout: Option<&'static str>,
     /// The definition of GitRepos checks no types, as an older one may.
     pub(crate) takes_anything: bool,
+    /// How long a webhook's commit may take to become visible.
+    pub(crate) webhook_window: Option<Duration>,
 }
 
 /// A hub with our definitions and one namespace.
@@ -93,11 +96,13 @@ impl World {
         let stop = CancellationToken::new();
         let dir = tempfile::tempdir().unwrap();
         let (listen, address) = BindAddress::loopback().unwrap();
+        let defaults = gitjob::GitjobConfig::default();
         let config = gitjob::GitjobConfig {
             listen,
             system_namespace: NAMESPACE.to_owned(),
             work_dir: dir.path().join("git"),
-            ..Default::default()
+            webhook_window: setup.webhook_window.unwrap_or(defaults.webhook_window),
+            ..defaults
         };
         let gitjob = gitjob::run(config, recorded(client.clone(), &writes), stop.clone());
         tokio::spawn(async { gitjob.await.expect("gitjob runs") });
@@ -198,6 +203,20 @@ impl World {
                 && object.data["status"]["gitJobStatus"] == "Current"
         };
         self.neighbour_until(api, name, wanted).await;
+    }
+
+    /// Writes a Secret into the namespace of the GitRepos.
+    pub(crate) async fn secret(&self, name: &str, keys: Value) {
+        let secret = json!({"metadata": {"name": name}, "stringData": keys});
+        let path = runtime::objects::core(&self.namespace, "secrets");
+        runtime::objects::ensure(&self.client, &path, &secret).await.unwrap();
+    }
+
+    /// Events about GitRepos with this reason.
+    pub(crate) async fn events(&self, reason: &str) -> Vec<Event> {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
+        let list = events.list(&ListParams::default()).await.unwrap();
+        list.into_iter().filter(|event| event.reason.as_deref() == Some(reason)).collect()
     }
 
     /// Requests of gitjob that were no reads, Events left out, since the last call.
