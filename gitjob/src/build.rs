@@ -19,7 +19,7 @@ use crate::chart::fetch_charts;
 use crate::context::Context;
 use crate::git::{CommitId, CommitTree, GitError, Remote, fetch_tree};
 use crate::memory::{BuildKey, Built, Written};
-use crate::plan::publish::{PublishInput, PublishPlan, WantedBundle, plan_publish};
+use crate::plan::publish::{PlannedWrite, PublishInput, PublishPlan, WantedBundle, plan_publish};
 use crate::publish::{Destination, Published, delete_bundles, publish_bundles};
 use crate::reconcile::ReconcileError;
 use crate::successors::{hand_over, wait_for_successors};
@@ -212,7 +212,7 @@ impl Work<'_> {
         }
         let mut published = publish_bundles(&to, &plan, &wanted).await;
         self.retire(&to, &plan, &mut published, built).await;
-        remember(ctx, &key, &published);
+        remember(ctx, &key, (&plan, &wanted), &published);
         built.changed_count = published.written.len() + published.deleted.len();
         for (_, error) in &published.failures {
             built.fail(chain(error), error.class());
@@ -276,15 +276,40 @@ fn complete(draft: BundleDraft, namespace: &str) -> Result<WantedBundle, String>
     Ok(WantedBundle::new(bundle, values))
 }
 
-fn remember(ctx: &Context, key: &ObjectKey, published: &Published) {
+fn remember(
+    ctx: &Context,
+    key: &ObjectKey,
+    (plan, wanted): (&PublishPlan, &[WantedBundle]),
+    published: &Published,
+) {
     let at = Instant::now();
     ctx.memory.with(key, |memory| {
         for bundle in &published.written {
-            let written = Written { generation: bundle.generation, at };
+            let written = Written {
+                uid: bundle.uid.clone(),
+                generation: bundle.generation,
+                digest: bundle.digest.clone(),
+                is_doubtful: false,
+                at,
+            };
             memory.written.insert(bundle.name.clone(), written);
         }
         for name in &published.deleted {
             memory.written.remove(name);
+        }
+        for (name, error) in &published.failures {
+            // A refusal is clear; without an answer it may have been written.
+            let is_refused = error.code().is_some_and(|code| code < 500);
+            if is_refused {
+                continue;
+            }
+            let of_name = |write: &&PlannedWrite| wanted[write.index].name() == name;
+            // One that was to be made is written again whatever happened.
+            let uid = plan.writes.iter().find(of_name).and_then(|write| write.uid.clone());
+            if let Some(uid) = uid {
+                let unknown = Written::unknown(uid, at);
+                memory.written.entry(name.clone()).or_insert(unknown).is_doubtful = true;
+            }
         }
     });
 }

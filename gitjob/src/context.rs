@@ -19,7 +19,7 @@ use crate::chart::ChartStore;
 use crate::config::GitjobConfig;
 use crate::git::remote::Link;
 use crate::git::{GitError, GitStore, Heads};
-use crate::memory::Memory;
+use crate::memory::{Memory, Written};
 use crate::metrics::GitMetrics;
 use crate::net::Fetcher;
 use crate::plan::publish::{KnownBundle, SOURCE_DIGEST};
@@ -231,25 +231,30 @@ impl Context {
         let mut known: Vec<KnownBundle> = own
             .into_iter()
             .chain(named)
-            .map(|bundle| {
-                let name = bundle.name_any();
-                let generation = bundle.metadata.generation.unwrap_or_default();
-                // An older generation than ours means the cache lags, not that someone wrote.
-                let is_touched = written.get(&name).is_some_and(|w| generation > w.generation);
-                KnownBundle {
-                    repo: owner_name(&bundle),
-                    helm_op: bundle.labels().get(labels::HELM_OP_NAME).cloned(),
-                    uid: bundle.metadata.uid.clone().unwrap_or_default(),
-                    digest: bundle.annotations().get(SOURCE_DIGEST).cloned(),
-                    is_deleting: bundle.metadata.deletion_timestamp.is_some(),
-                    is_touched,
-                    name,
-                }
-            })
+            .map(|bundle| known_bundle(&bundle, written.get(&bundle.name_any())))
             .collect();
         known.sort_by(|a, b| a.name.cmp(&b.name));
         known.dedup_by(|a, b| a.name == b.name);
         known
+    }
+}
+
+/// What is known of a Bundle from the cache, which may lag, and from what this process wrote.
+fn known_bundle(bundle: &PartialObjectMeta<Bundle>, written: Option<&Written>) -> KnownBundle {
+    let meta = &bundle.metadata;
+    let generation = meta.generation.unwrap_or_default();
+    let uid = meta.uid.clone().unwrap_or_default();
+    let ours = written.filter(|ours| ours.uid == uid);
+    let newer = ours.filter(|ours| generation < ours.generation);
+    let shown = || bundle.annotations().get(SOURCE_DIGEST).cloned();
+    KnownBundle {
+        name: bundle.name_any(),
+        repo: owner_name(bundle),
+        helm_op: bundle.labels().get(labels::HELM_OP_NAME).cloned(),
+        uid,
+        digest: newer.map_or_else(shown, |ours| Some(ours.digest.clone())),
+        is_deleting: meta.deletion_timestamp.is_some(),
+        is_touched: ours.is_some_and(|ours| ours.is_doubtful || generation > ours.generation),
     }
 }
 
@@ -321,4 +326,43 @@ fn is_bundle_news(old: &kube::api::ObjectMeta, new: &kube::api::ObjectMeta) -> b
     old.generation != new.generation
         || old.labels != new.labels
         || old.deletion_timestamp != new.deletion_timestamp
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(generation: i64, digest: &str) -> PartialObjectMeta<Bundle> {
+        let mut bundle = PartialObjectMeta::<Bundle>::default();
+        bundle.metadata.name = Some("app".to_owned());
+        bundle.metadata.uid = Some("one".to_owned());
+        bundle.metadata.generation = Some(generation);
+        bundle.annotations_mut().insert(SOURCE_DIGEST.to_owned(), digest.to_owned());
+        bundle
+    }
+
+    fn written(generation: i64, digest: &str) -> Written {
+        let unknown = Written::unknown("one".to_owned(), tokio::time::Instant::now());
+        Written { generation, digest: digest.to_owned(), is_doubtful: false, ..unknown }
+    }
+
+    #[test]
+    fn what_was_written_counts_while_the_cache_shows_an_older_bundle() {
+        let known = known_bundle(&shown(3, "unpaused"), Some(&written(4, "paused")));
+        assert_eq!((known.digest.as_deref(), known.is_touched), (Some("paused"), false));
+        let known = known_bundle(&shown(4, "paused"), Some(&written(4, "paused")));
+        assert_eq!((known.digest.as_deref(), known.is_touched), (Some("paused"), false));
+        let known = known_bundle(&shown(5, "paused"), Some(&written(4, "paused")));
+        assert!(known.is_touched, "somebody else wrote it");
+        let mut other = shown(1, "new");
+        other.metadata.uid = Some("two".to_owned());
+        let known = known_bundle(&other, Some(&written(4, "paused")));
+        assert_eq!(known.digest.as_deref(), Some("new"), "it was made anew");
+    }
+
+    #[test]
+    fn a_bundle_whose_write_had_no_answer_is_written_again() {
+        let doubtful = Written { is_doubtful: true, ..written(3, "paused") };
+        assert!(known_bundle(&shown(3, "paused"), Some(&doubtful)).is_touched);
+    }
 }

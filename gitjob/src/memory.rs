@@ -63,13 +63,26 @@ pub(crate) struct Hint {
     pub(crate) is_open: bool,
 }
 
-/// One Bundle as gitjob wrote it.
+/// One Bundle as gitjob wrote it: what counts while the cache still shows an older one.
 #[derive(Clone, Debug)]
 pub(crate) struct Written {
+    /// Which object it was.
+    pub(crate) uid: String,
     /// `metadata.generation` after the write.
     pub(crate) generation: i64,
+    /// What it was made from.
+    pub(crate) digest: String,
+    /// A later write failed, and may have been done all the same.
+    pub(crate) is_doubtful: bool,
     /// When.
     pub(crate) at: Instant,
+}
+
+impl Written {
+    /// A Bundle of which nothing is known.
+    pub(crate) fn unknown(uid: String, at: Instant) -> Self {
+        Self { uid, generation: 0, digest: String::new(), is_doubtful: true, at }
+    }
 }
 
 /// A status that was written, for the moment in which the cache does not show it yet.

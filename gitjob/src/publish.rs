@@ -28,8 +28,12 @@ const CONCURRENCY: usize = 8;
 pub struct PublishedBundle {
     /// Name.
     pub name: String,
+    /// `metadata.uid`.
+    pub uid: String,
     /// `metadata.generation` after the write.
     pub generation: i64,
+    /// [`SOURCE_DIGEST`] after the write.
+    pub digest: String,
 }
 
 /// What became of a plan. Failures do not stop the rest.
@@ -78,9 +82,9 @@ pub async fn publish_bundles(
     let mut published = Published::default();
     for (name, is_new, result) in results {
         match result {
-            Ok(generation) => {
+            Ok(bundle) => {
                 published.created.extend(is_new.then(|| name.clone()));
-                published.written.push(PublishedBundle { name, generation });
+                published.written.push(bundle);
             }
             Err(error) => published.failures.push((name, error)),
         }
@@ -122,7 +126,7 @@ async fn write_bundle(
     to: &Destination<'_>,
     wanted: &WantedBundle,
     write: &PlannedWrite,
-) -> Result<i64, ApiError> {
+) -> Result<PublishedBundle, ApiError> {
     let api: Api<Bundle> = Api::namespaced(to.client.clone(), to.namespace);
     let name = wanted.name();
     let body = apply_body(wanted, to.commit);
@@ -142,7 +146,12 @@ async fn write_bundle(
         (None, false) => write_values(to, wanted, applied.metadata.uid.as_deref()).await?,
         _ => {}
     }
-    Ok(applied.metadata.generation.unwrap_or_default())
+    Ok(PublishedBundle {
+        name: name.to_owned(),
+        uid: applied.metadata.uid.unwrap_or_default(),
+        generation: applied.metadata.generation.unwrap_or_default(),
+        digest: wanted.digest.clone(),
+    })
 }
 
 fn apply_body(wanted: &WantedBundle, commit: &str) -> Value {

@@ -6,5 +6,6 @@
 pub mod agent;
 pub mod credentials;
 pub mod orphans;
+mod report;
 pub mod request;
 pub mod token;

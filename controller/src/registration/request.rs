@@ -7,29 +7,23 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bundle_format::api::{
-    Cluster, ClusterRegistration, ClusterRegistrationToken, ConditionState, condition, labels,
-    names, set_condition,
-};
+use bundle_format::api::{Cluster, ClusterRegistration, ClusterRegistrationToken, labels, names};
 use jiff::Timestamp;
 use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::{Api, ResourceExt};
-use runtime::events::{EventType, Occurrence};
-use runtime::status::{StatusWrite, patch_status};
 use runtime::{NextWake, ObjectKey};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::credentials::{Grant, grant_access};
+use super::report::{report_grant, report_refusal};
 use crate::context::Context;
 use crate::error::Error;
-use crate::objects::{ObjectName, owned_by};
+use crate::objects::ObjectName;
 use crate::stores::{BY_CLIENT_ID, label};
 
 /// An administrator's word, on a Cluster: its next agent may take over at once. Holds the
 /// `clientRandom` that is meant, or `true` for any.
 pub const ALLOW_TAKEOVER: &str = "fleet.cattle.io/allow-agent-takeover";
-/// What a request says about its own fate.
-const ACCEPTED: &str = "Accepted";
 
 /// Clusters read at once when a new one is about to be made.
 const CLUSTERS_PAGE: u32 = 500;
@@ -43,8 +37,11 @@ struct RequestWorld {
     holder: Option<Arc<Cluster>>,
     /// The Cluster that has the name a new one would get.
     namesake: Option<Arc<Cluster>>,
-    /// Other granted requests with this clientID.
-    rivals: Vec<Arc<ClusterRegistration>>,
+    /// Older requests of the same client by other agents: they end when this one is granted.
+    older: Vec<Arc<ClusterRegistration>>,
+    /// A newer one that is granted or could be. Without an order between them two requests that
+    /// are granted at the same time would end each other.
+    newer: Option<Arc<ClusterRegistration>>,
     offline_after: Duration,
     ignore_labels: bool,
     now: Timestamp,
@@ -66,8 +63,7 @@ enum RequestFate {
 /// Decides on a request and does what was decided.
 pub async fn reconcile_request(ctx: &Context, key: &ObjectKey) -> Result<NextWake, Error> {
     let Some(request) = ctx.stores.registrations.get(key) else { return Ok(NextWake::OnChange) };
-    let done = request.status.as_ref().is_some_and(|status| status.granted);
-    if done || request.metadata.deletion_timestamp.is_some() {
+    if is_granted(&request) || request.metadata.deletion_timestamp.is_some() {
         return Ok(NextWake::OnChange);
     }
     let world = observe_request(ctx, request);
@@ -84,7 +80,7 @@ pub async fn reconcile_request(ctx: &Context, key: &ObjectKey) -> Result<NextWak
         RequestFate::WaitForNamespace => Ok(NextWake::OnChange),
         RequestFate::Grant => {
             let Some(cluster) = &world.holder else { return Ok(NextWake::OnChange) };
-            delete_requests(ctx, &world.rivals).await?;
+            delete_requests(ctx, &world.older).await?;
             let grant = Grant { request: &world.request, cluster, token: world.token.as_deref() };
             grant_access(ctx, &grant).await?;
             report_grant(ctx, &world.request, cluster).await?;
@@ -97,24 +93,44 @@ pub async fn reconcile_request(ctx: &Context, key: &ObjectKey) -> Result<NextWak
 fn observe_request(ctx: &Context, request: Arc<ClusterRegistration>) -> RequestWorld {
     let namespace = request.namespace().unwrap_or_default();
     let stores = &ctx.stores;
-    let token_name = label(&request.metadata, labels::REGISTRATION_TOKEN).unwrap_or_default();
     let client_id = request.spec.client_id.as_str();
     let named = ObjectKey::new(&namespace, names::registered_cluster(client_id));
     let holders = stores.clusters.by_index(BY_CLIENT_ID, &format!("{namespace}/{client_id}"));
     let claims = stores.registrations.by_index(BY_CLIENT_ID, &format!("{namespace}/{client_id}"));
     let rivals =
         claims.into_iter().filter(|other| other.spec.client_random != request.spec.client_random);
+    let (newer, older): (Vec<_>, Vec<_>) =
+        rivals.partition(|other| age_order(other) > age_order(&request));
+    let token_of = |request: &ClusterRegistration| {
+        let name = label(&request.metadata, labels::REGISTRATION_TOKEN).unwrap_or_default();
+        stores.tokens.get(&ObjectKey::new(&namespace, name))
+    };
+    let counts = |other: &Arc<ClusterRegistration>| {
+        other.metadata.deletion_timestamp.is_none()
+            && (is_granted(other) || token_of(other).is_some())
+    };
     let hub = ctx.hub();
     RequestWorld {
-        token: stores.tokens.get(&ObjectKey::new(&namespace, token_name)),
+        token: token_of(&request),
         holder: holders.into_iter().next(),
         namesake: stores.clusters.get(&named),
-        rivals: rivals.collect(),
+        older,
+        newer: newer.into_iter().find(counts),
         offline_after: hub.offline_after(),
         ignore_labels: hub.ignore_cluster_registration_labels,
         now: ctx.now(),
         request,
     }
+}
+
+fn is_granted(request: &ClusterRegistration) -> bool {
+    request.status.as_ref().is_some_and(|status| status.granted)
+}
+
+/// Requests in the order they were made; those of one second in any order, but always the same.
+fn age_order(request: &ClusterRegistration) -> (Option<Timestamp>, &Option<String>) {
+    let meta = &request.metadata;
+    (meta.creation_timestamp.as_ref().map(|time| time.0), &meta.uid)
 }
 
 fn plan_request(world: &RequestWorld) -> RequestFate {
@@ -135,6 +151,12 @@ fn plan_request(world: &RequestWorld) -> RequestFate {
     }
     if spec.client_id.is_empty() || spec.client_random.is_empty() {
         return refuse("the request has no clientID or no clientRandom".to_owned());
+    }
+    if let Some(newer) = &world.newer {
+        return refuse(format!(
+            "request {} of the same clientID is newer and takes its place",
+            newer.name_any()
+        ));
     }
     let Some(cluster) = &world.holder else {
         return match &world.namesake {
@@ -170,11 +192,10 @@ fn plan_request(world: &RequestWorld) -> RequestFate {
 /// token must not be able to take a running cluster over (Fleet 0.16 lets them). A request that
 /// came with the cluster's own import token was installed by the hub itself.
 fn claim_is_held(world: &RequestWorld, cluster: &Cluster) -> Option<Timestamp> {
-    let granted = |rival: &&Arc<ClusterRegistration>| {
-        rival.status.as_ref().is_some_and(|status| status.granted)
-            && rival.metadata.deletion_timestamp.is_none()
+    let is_held = |rival: &Arc<ClusterRegistration>| {
+        is_granted(rival) && rival.metadata.deletion_timestamp.is_none()
     };
-    if !world.rivals.iter().any(|rival| granted(&rival)) || is_import(world, cluster) {
+    if !world.older.iter().any(is_held) || is_import(world, cluster) {
         return None;
     }
     let allowed = crate::stores::annotation(&cluster.metadata, ALLOW_TAKEOVER);
@@ -217,6 +238,10 @@ async fn create_cluster(
 ) -> Result<(), Error> {
     if has_cluster(ctx, request).await? {
         return Err(Error::NotYet { what: "the cluster of this client to be seen".to_owned() });
+    }
+    // Asked after the Clusters: one that is gone took its requests along before it went.
+    if is_withdrawn(ctx, request).await? {
+        return Ok(());
     }
     let cluster = json!({
         "apiVersion": labels::API_VERSION, "kind": "Cluster",
@@ -265,6 +290,16 @@ pub async fn delete_requests_of(ctx: &Context, cluster: &Cluster) -> Result<(), 
     delete_requests(ctx, &ctx.stores.registrations.by_index(BY_CLIENT_ID, &index)).await
 }
 
+/// Asks the API server whether the request is gone or going, though the cache shows it still.
+async fn is_withdrawn(ctx: &Context, request: &ClusterRegistration) -> Result<bool, Error> {
+    let (namespace, name) = (request.namespace().unwrap_or_default(), request.name_any());
+    let api: Api<ClusterRegistration> = Api::namespaced(ctx.client.clone(), &namespace);
+    let held = api.get_metadata_opt(&name).await.map_err(|error| {
+        runtime::ApiError::new(format!("read clusterregistration {namespace}/{name}"), error)
+    })?;
+    Ok(held.is_none_or(|held| held.metadata.deletion_timestamp.is_some()))
+}
+
 async fn delete_requests(
     ctx: &Context,
     requests: &[Arc<ClusterRegistration>],
@@ -279,64 +314,6 @@ async fn delete_requests(
         };
         ctx.objects.delete(&name).await?;
     }
-    Ok(())
-}
-
-async fn report_grant(
-    ctx: &Context,
-    request: &ClusterRegistration,
-    cluster: &Cluster,
-) -> Result<(), Error> {
-    if request.metadata.owner_references.is_none() {
-        let owner = json!({ "metadata": { "ownerReferences": owned_by(cluster) } });
-        let api: Api<ClusterRegistration> =
-            Api::namespaced(ctx.client.clone(), &request.namespace().unwrap_or_default());
-        let name = request.name_any();
-        api.patch(&name, &Default::default(), &kube::api::Patch::Merge(&owner))
-            .await
-            .map_err(|error| runtime::ApiError::new(format!("own request {name}"), error))?;
-    }
-    let mut after = request.status.clone().unwrap_or_default();
-    after.cluster_name = cluster.name_any();
-    after.granted = true;
-    set_condition(&mut after.conditions, ACCEPTED, &ConditionState::is_true(), &ctx.now_text());
-    write_status(ctx, request, &serde_json::to_value(after).unwrap_or_default()).await
-}
-
-async fn report_refusal(
-    ctx: &Context,
-    request: &ClusterRegistration,
-    reason: &str,
-) -> Result<(), Error> {
-    let mut after = request.status.clone().unwrap_or_default();
-    let held = condition::find_condition(&after.conditions, ACCEPTED);
-    if held.is_some_and(|held| held.message == reason) {
-        return Ok(());
-    }
-    let state = ConditionState::error(reason);
-    set_condition(&mut after.conditions, ACCEPTED, &state, &ctx.now_text());
-    tracing::warn!(registration = request.name_any(), reason, "registration refused");
-    let occurrence = Occurrence {
-        kind: EventType::Warning,
-        reason: "RegistrationRefused",
-        action: "Register",
-        note: reason,
-    };
-    ctx.events.publish(request, &occurrence).await;
-    write_status(ctx, request, &serde_json::to_value(after).unwrap_or_default()).await
-}
-
-async fn write_status(
-    ctx: &Context,
-    request: &ClusterRegistration,
-    after: &Value,
-) -> Result<(), Error> {
-    let before = serde_json::to_value(&request.status).unwrap_or_default();
-    let namespace = request.namespace().unwrap_or_default();
-    let api: Api<ClusterRegistration> = Api::namespaced(ctx.client.clone(), &namespace);
-    let name = request.name_any();
-    let write = StatusWrite { name: &name, resource_version: None, noise: &[] };
-    patch_status(&api, &write, &before, after).await?;
     Ok(())
 }
 
@@ -373,7 +350,8 @@ mod tests {
             token: Some(Arc::default()),
             holder: None,
             namesake: None,
-            rivals: Vec::new(),
+            older: Vec::new(),
+            newer: None,
             offline_after: Duration::from_secs(45 * 60),
             ignore_labels: false,
             now: NOW.parse().unwrap(),
@@ -426,7 +404,7 @@ mod tests {
     fn a_second_claim_is_refused_while_the_first_agent_is_alive() {
         let mut second = world(request("b"));
         second.holder = Some(Arc::new(cluster("2026-11-21T11:50:00Z")));
-        second.rivals = vec![granted("a")];
+        second.older = vec![granted("a")];
         let RequestFate::Refuse { reason, again_after } = plan_request(&second) else {
             panic!("the claim was given away")
         };
@@ -437,7 +415,7 @@ mod tests {
     #[test]
     fn a_second_claim_is_granted_when_the_first_agent_is_dead_or_the_administrator_says_so() {
         let mut second = world(request("b"));
-        second.rivals = vec![granted("a")];
+        second.older = vec![granted("a")];
         second.holder = Some(Arc::new(cluster("2026-11-21T11:00:00Z")));
         assert_eq!(plan_request(&second), RequestFate::Grant);
         let mut allowed = cluster("2026-11-21T11:59:00Z");
@@ -449,7 +427,7 @@ mod tests {
     #[test]
     fn an_agent_the_hub_installed_itself_may_replace_its_predecessor() {
         let mut again = world(request("b"));
-        again.rivals = vec![granted("a")];
+        again.older = vec![granted("a")];
         again.holder = Some(Arc::new(cluster("2026-11-21T11:59:00Z")));
         let mut token = ClusterRegistrationToken::default();
         let owner = serde_json::from_value(json!({
@@ -458,6 +436,18 @@ mod tests {
         token.metadata.owner_references = Some(vec![owner.unwrap()]);
         again.token = Some(Arc::new(token));
         assert_eq!(plan_request(&again), RequestFate::Grant);
+    }
+
+    #[test]
+    fn of_two_requests_the_newer_one_counts() {
+        let mut older = world(request("a"));
+        older.holder = Some(Arc::new(cluster("2026-11-21T11:00:00Z")));
+        older.newer = Some(Arc::new(request("b")));
+        assert!(is_refused(&older, "request-b of the same clientID is newer"));
+        let mut newer = world(request("b"));
+        newer.holder = Some(Arc::new(cluster("2026-11-21T11:00:00Z")));
+        newer.older = vec![Arc::new(request("a"))];
+        assert_eq!(plan_request(&newer), RequestFate::Grant);
     }
 
     #[test]

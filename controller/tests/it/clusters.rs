@@ -105,6 +105,25 @@ async fn a_cluster_takes_its_namespace_and_deployments_along() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_two_requests_of_one_agent_one_is_left_and_granted() {
+    let world = World::start().await;
+    world.cluster("known", json!({})).await;
+    let labels = json!({"fleet.cattle.io/registration-token": "token"});
+    for name in ["first", "second"] {
+        let spec = json!({"clientID": "known", "clientRandom": format!("{name}-random")});
+        let metadata = json!({"name": name, "labels": labels});
+        world.post("clusterregistrations", object("ClusterRegistration", metadata, spec)).await;
+    }
+    // Both could be granted from the same moment on.
+    token(&world).await;
+    let one_left = |held: &Value| {
+        let items = held["items"].as_array().unwrap();
+        items.len() == 1 && items[0]["status"]["granted"] == true
+    };
+    world.until("clusterregistrations", one_left).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_takes_the_requests_along_that_still_wait() {
     let world = World::start().await;
     let labels = token(&world).await;

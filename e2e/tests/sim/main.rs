@@ -29,13 +29,16 @@ use run::{Outcome, run_seed};
 const SEEDS: u64 = 100;
 /// Seeds that found something, and what; they run whichever others do. What a seed leads to changes
 /// with every request more or less, so each find has a test of its own beside the code, too.
-const FINDS: [(u64, &str); 6] = [
+const FINDS: [(u64, &str); 9] = [
     (66, "content-kept: deleted while a copy of the deployments was a minute late"),
     (72, "budget-kept: a cluster left its bundle while it changed, after another one was told to"),
     (134, "wish-fulfilled: an object without a namespace was taken for one of another namespace"),
     (160, "wish-fulfilled: the same, on two members"),
     (231, "applied-is-planned: a request that still waited made a deleted Cluster anew"),
     (368, "applied-is-planned: the same"),
+    (817, "wish-fulfilled: a change taken back at once was not written, the copy showed it still"),
+    (1240, "applied-is-planned: a withdrawn request made a deleted Cluster anew"),
+    (1316, "wish-fulfilled: two requests of one agent ended each other"),
 ];
 
 fn number(variable: &str) -> Option<u64> {

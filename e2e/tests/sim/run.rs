@@ -22,8 +22,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// From the last fault until everything is as wished. The longest backoff is 15 minutes, and a
 /// member looks for what nobody wants any more every 15 to 30 minutes.
 const PEACE_MAX: Duration = Duration::from_secs(45 * 60);
-/// A world in which nothing was written for so long has nothing more to do, or waits for long.
-const CALM: Duration = Duration::from_secs(90);
+/// A world in which nothing was written for so long has nothing more to do, or waits for long. A
+/// watch that says nothing is given up after 295 seconds, and who waits for it does nothing until
+/// then.
+const CALM: Duration = Duration::from_secs(295 + 90);
 /// How long a settled world is watched.
 const SILENCE: Duration = Duration::from_secs(11 * 60);
 

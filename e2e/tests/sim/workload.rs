@@ -119,6 +119,10 @@ impl Workload {
     pub(crate) async fn end(&mut self, world: &mut World) -> Result<()> {
         for name in std::mem::take(&mut self.leaving) {
             world.retire(&name);
+            // An agent that had not registered yet may have come back, as it may.
+            for kind in ["clusterregistrations", "clusters"] {
+                delete_of_client(world, kind, &name).await?;
+            }
         }
         let names: Vec<String> = self.repos.keys().cloned().collect();
         for name in names {
@@ -394,6 +398,19 @@ impl Workload {
     pub(crate) fn some_member(&mut self) -> Option<String> {
         self.pick_member()
     }
+}
+
+/// Deletes what a client left in the workspace.
+async fn delete_of_client(world: &World, kind: &str, client: &str) -> Result<()> {
+    let path = fleet(WORKSPACE, kind);
+    let list = objects::get(&world.hub, &path).await?.unwrap_or_default();
+    for item in list["items"].as_array().into_iter().flatten() {
+        if item["spec"]["clientID"] == client {
+            let name = item["metadata"]["name"].as_str().unwrap_or_default();
+            objects::delete(&world.hub, &format!("{path}/{name}")).await?;
+        }
+    }
+    Ok(())
 }
 
 fn url(name: &str) -> String {

@@ -93,9 +93,15 @@ impl Invariant for AppliedIsPlanned {
     }
 }
 
-/// Whether a deployment is one of those about which nothing is promised.
+/// Whether a deployment is one of those about which nothing is promised: its bundle failed, or a
+/// path of its repository cannot be read, and then what went from the others is kept as it is.
 fn is_open(wish: &Wish, deployment: &Value) -> bool {
-    is_open_name(wish, label(deployment, "fleet.cattle.io/bundle-name"))
+    let bundle = label(deployment, "fleet.cattle.io/bundle-name");
+    let is_wanted = |texts: &BTreeMap<(String, String), String>| {
+        texts.keys().any(|(_, wanted)| wanted == bundle)
+    };
+    let is_kept = wish.kept.contains(label(deployment, "fleet.cattle.io/repo-name"));
+    is_open_name(wish, bundle) || is_kept && !wish.texts.values().any(is_wanted)
 }
 
 fn is_open_name(wish: &Wish, bundle: &str) -> bool {
