@@ -80,6 +80,46 @@ async fn what_the_version_before_had_is_extra_when_it_comes_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_controllers_fill_in_is_no_drift() {
+    const KINDS: &str = "\
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: sum, labels: {team: a}}
+aggregationRule: {clusterRoleSelectors: [{matchLabels: {part: sum}}]}
+rules: []
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {name: hook, labels: {team: a}}
+webhooks:
+- name: hook.example.com
+  admissionReviewVersions: [v1]
+  sideEffects: None
+  clientConfig: {service: {name: hook, namespace: web}}
+";
+    let world = World::start().await;
+    world.deploy("app", &[("kinds.yaml", KINDS)], json!({})).await;
+    world.until_state("app", "Ready").await;
+    let role = "/apis/rbac.authorization.k8s.io/v1/clusterroles/sum";
+    let hook = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/hook";
+    let rules = json!({"rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]});
+    objects::merge(&world.member, role, &rules).await.unwrap();
+    let mut webhooks = world.get(hook).await["webhooks"].clone();
+    webhooks[0]["clientConfig"]["caBundle"] = json!("Q0E=");
+    objects::merge(&world.member, hook, &json!({"webhooks": webhooks})).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    world.until_state("app", "Ready").await;
+    // The rest of them is compared.
+    for path in [role, hook] {
+        for (team, state) in [("b", "Modified"), ("a", "Ready")] {
+            let labels = json!({"metadata": {"labels": {"team": team}}});
+            objects::merge(&world.member, path, &labels).await.unwrap();
+            world.until_state("app", state).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_heartbeat_comes_at_once_and_then_at_each_interval() {
     let _clock = runtime::world::simulate(1, "2026-01-01T00:00:00Z".parse().unwrap());
     let world = World::start().await;

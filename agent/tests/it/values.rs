@@ -112,3 +112,29 @@ async fn a_template_looks_up_what_its_account_may_see() {
     let words = message(&held, "Deployed");
     assert!(words.contains("forbidden") && words.contains(":tenant\" cannot get"), "{words}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_schema_counts_unless_it_is_passed_over_and_names_are_looked_up_nowhere() {
+    let world = World::start().await;
+    let schema = r#"{"properties": {"port": {"type": "integer"}}}"#;
+    let template = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\n\
+                    data: {port: \"{{ .Values.port }}\", host: \"{{ getHostByName \"localhost\" }}\"}\n";
+    let files = [FILES[0], ("values.schema.json", schema), ("templates/m.yaml", template)];
+    let helm = |more: serde_json::Value| {
+        let mut helm = json!({"values": {"port": "no number"}});
+        helm.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"helm": helm})
+    };
+    world.deploy("app", &files, helm(json!({}))).await;
+    let held = world.until_state("app", "ErrApplied").await;
+    let words = message(&held, "Deployed");
+    assert!(words.contains("values don't meet the specifications of the schema"), "{words}");
+    world.deploy("app", &files, helm(json!({"skipSchemaValidation": true}))).await;
+    world.until_state("app", "Ready").await;
+    let wanted = json!({"port": "no number", "host": ""});
+    assert_eq!(world.get(&config_map("m")).await["data"], wanted);
+    let neither = json!({"skipSchemaValidation": true, "disableDNS": true});
+    world.deploy("app", &files, helm(neither)).await;
+    world.until("app", |held| held["status"]["release"] == "web/app:2").await;
+    assert_eq!(world.get(&config_map("m")).await["data"], wanted);
+}

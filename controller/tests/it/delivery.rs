@@ -263,3 +263,27 @@ async fn the_namespaces_a_restriction_allows_are_checked_by_the_agent() {
     assert_eq!(told("app").await, selector);
     assert_eq!(told("hand").await, Value::Null, "it restricts GitRepos");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gitrepos_counts_are_metrics_without_its_credentials() {
+    let world = World::start().await;
+    let one = world.cluster("one", json!({})).await;
+    let spec = json!({"repo": "https://me:s3cret@git.example/x.git", "branch": "main"});
+    let repo = world.post("gitrepos", object("GitRepo", json!({"name": "repo"}), spec)).await;
+    let status = json!({"commit": "abc", "gitJobStatus": "Current",
+        "observedGeneration": repo["metadata"]["generation"]});
+    world.patch("gitrepos/repo/status", json!({"status": status})).await;
+    world.bundle_of("repo", "app", json!({"targets": all()})).await;
+    let path = deployment(&one, "app");
+    world.until(&path, |held| held["spec"]["deploymentID"].is_string()).await;
+    let labels = "name=\"repo\",namespace=\"clusters\",repo=\"https://git.example/x.git\",\
+                  branch=\"main\"";
+    let is = |what: &str, count: u32| format!("fleet_gitrepo_{what}{{{labels}}} {count}");
+    let desired = is("desired_ready_clusters", 1);
+    world.until_told(|told| told.contains(&desired)).await;
+    world.report_ready(&path).await;
+    let ready = is("ready_clusters", 1);
+    world.until_told(|told| told.contains(&ready) && !told.contains("s3cret")).await;
+    world.delete("gitrepos/repo").await;
+    world.until_told(|told| !told.contains("fleet_gitrepo_ready_clusters{")).await;
+}

@@ -3,8 +3,10 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use crate::git_server::GitServer;
+use crate::tls::Front;
 use crate::world::{World, condition};
 
 fn archive(name: &str, version: &str) -> Vec<u8> {
@@ -32,6 +34,31 @@ fn serve_charts(server: &GitServer) {
         behaviour.files.insert(format!("/charts/{url}"), archive("web", version));
     }
     behaviour.files.insert("/charts/index.yaml".to_owned(), index.into_bytes());
+}
+
+/// Puts chart `web` 1.2.0 on the server as an OCI registry keeps it, as `charts/web`.
+fn serve_registry(server: &GitServer) {
+    let layer = archive("web", "1.2.0");
+    let digest: String = Sha256::digest(&layer).iter().map(|byte| format!("{byte:02x}")).collect();
+    let kind = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
+    let manifest = json!({"schemaVersion": 2, "layers": [
+        {"mediaType": kind, "digest": format!("sha256:{digest}"), "size": layer.len()}]});
+    let tags = json!({"name": "charts/web", "tags": ["1.0.0", "1.2.0", "latest"]});
+    let files = [
+        (format!("blobs/sha256:{digest}"), layer),
+        ("manifests/1.2.0".to_owned(), manifest.to_string().into_bytes()),
+        ("tags/list".to_owned(), tags.to_string().into_bytes()),
+    ];
+    let mut behaviour = server.behaviour.lock().unwrap();
+    behaviour.files.extend(files.map(|(name, file)| (format!("/v2/charts/web/{name}"), file)));
+}
+
+/// The version of the chart in a bundle.
+async fn chart_version(world: &World, bundle: &str) -> String {
+    let bundle = world.bundles().get(bundle).await.unwrap();
+    let mut files = bundle.spec.resources.iter();
+    let chart = files.find(|file| file.name.ends_with("web/Chart.yaml")).unwrap();
+    chart.content.split("version: ").last().unwrap().trim().to_owned()
 }
 
 fn fleet_yaml(server: &GitServer, chart: &str, version: &str) -> String {
@@ -86,9 +113,55 @@ async fn a_chart_is_taken_from_the_address_of_its_archive() {
     let commit = world.git.commit(&[("a/fleet.yaml", Some(&fleet))]);
     world.git_repo("web", json!({"paths": ["a"]})).await;
     world.published("web", &commit).await;
-    let bundle = world.bundles().get("web-a").await.unwrap();
-    let chart = bundle.spec.resources.iter().find(|r| r.name.ends_with("web/Chart.yaml"));
-    assert!(chart.is_some_and(|r| r.content.contains("version: 1.2.0")), "{:?}", bundle.spec);
+    assert_eq!(chart_version(&world, "web-a").await, "1.2.0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chart_comes_from_a_registry_without_tls_where_the_secret_says_so() {
+    let world = World::start().await;
+    serve_registry(&world.git);
+    let host = world.git.url.trim_start_matches("http://");
+    let source = |version: &str| {
+        format!("helm:\n  repo: oci://{host}/charts/web\n  version: \"{version}\"\n")
+    };
+    let (exact, range) = (source("1.2.0"), source(">=1.1"));
+    let files = [("a/fleet.yaml", Some(exact.as_str())), ("b/fleet.yaml", Some(range.as_str()))];
+    let commit = world.git.commit(&files);
+    // TLS is the rule.
+    world.git_repo("tls", json!({"paths": ["a"]})).await;
+    let repo = world.until("tls", |repo| condition(repo, "Stalled").0 == "True").await;
+    let (_, message) = condition(&repo, "Ready");
+    assert!(message.contains("https://") && message.contains("not reachable"), "{message}");
+    world.secret("helm", json!({"basicHTTP": "true"})).await;
+    let spec = json!({"paths": ["a", "b"], "helmSecretName": "helm"});
+    world.git_repo("web", spec).await;
+    world.published("web", &commit).await;
+    for bundle in ["web-a", "web-b"] {
+        assert_eq!(chart_version(&world, bundle).await, "1.2.0");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_helm_secret_says_whose_certificates_count() {
+    let world = World::start().await;
+    let charts = GitServer::start().await;
+    serve_charts(&charts);
+    let front = Front::start(&charts.url).await;
+    let fleet = format!("helm:\n  repo: {}/charts\n  chart: web\n  version: 1.2.0\n", front.url);
+    let commit = world.git.commit(&[("a/fleet.yaml", Some(&fleet))]);
+    world.git_repo("strict", json!({"paths": ["a"]})).await;
+    let repo = world.until("strict", |repo| condition(repo, "Stalled").0 == "True").await;
+    let (_, message) = condition(&repo, "Ready");
+    assert!(message.to_lowercase().contains("certificate"), "{message}");
+    for (name, keys) in [
+        ("careless", json!({"insecureSkipVerify": "true"})),
+        ("trusting", json!({"cacerts": front.pem})),
+    ] {
+        world.secret(name, keys).await;
+        world.git_repo(name, json!({"paths": ["a"], "helmSecretName": name})).await;
+        world.published(name, &commit).await;
+        assert_eq!(chart_version(&world, &format!("{name}-a")).await, "1.2.0");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use bundle_format::api::{Bundle, GitRepo};
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
@@ -369,4 +369,57 @@ async fn a_rule_that_is_broken_is_told_by_an_event() {
     let events = world.events("PolicyViolation").await;
     assert_eq!(events.len(), 1);
     assert_eq!(events[0].note.as_deref(), Some(message.as_str()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn looks_and_builds_are_counted_until_their_gitrepo_goes() {
+    let world = World::start().await;
+    let commit = world.git.commit(&[("a/m.yaml", Some(MAP))]);
+    world.git_repo("web", json!({"paths": ["a"], "pollingInterval": "1h"})).await;
+    world.published("web", &commit).await;
+    world.git_repo("lost", json!({"branch": "nowhere"})).await;
+    world.until("lost", |repo| condition(repo, "GitPolling").0 == "False").await;
+    let of = |name: &str| format!("{{name=\"{name}\",namespace=\"work\"}}");
+    for line in [
+        format!("fleet_gitjobs_created_success_total{} 1", of("web")),
+        format!("fleet_gitjob_duration_seconds_count{} 1", of("web")),
+        format!("fleet_gitrepo_fetch_latest_commit_success_total{} ", of("web")),
+        format!("fleet_gitrepo_fetch_latest_commit_duration_seconds_count{} ", of("web")),
+        format!("fleet_gitrepo_fetch_latest_commit_failure_total{} ", of("lost")),
+    ] {
+        world.until_told(|told| told.contains(&line)).await;
+    }
+    world.git.commit(&[("a/fleet.yaml", Some("helm: nonsense\n"))]);
+    world.patch("web", json!({"spec": {"forceSyncGeneration": 1}})).await;
+    let failed = format!("fleet_gitjobs_created_failure_total{} 1", of("web"));
+    world.until_told(|told| told.contains(&failed)).await;
+    world.delete("web").await;
+    world.until_told(|told| !told.contains("name=\"web\"") && told.contains("lost")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_target_namespace_goes_with_a_gitrepo_that_asks_for_it() {
+    let world = World::start().await;
+    let commit = world.git.commit(&[("a/m.yaml", Some(MAP))]);
+    let namespaces: Api<Namespace> = Api::all(world.client.clone());
+    for (name, namespace, more) in [
+        ("goes", "apps", json!({"deleteNamespace": true})),
+        ("stays", "plain", json!({})),
+        ("keeps", "kept", json!({"deleteNamespace": true, "keepResources": true})),
+        ("protected", "fleet-default", json!({"deleteNamespace": true})),
+    ] {
+        let object = json!({"metadata": {"name": namespace}});
+        runtime::objects::create(&world.client, "/api/v1/namespaces", &object).await.unwrap();
+        let mut spec = json!({"paths": ["a"], "targetNamespace": namespace});
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        world.git_repo(name, spec).await;
+        world.published(name, &commit).await;
+        world.delete(name).await;
+        while world.repos().get_opt(name).await.unwrap().is_some() {
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        let held = namespaces.get_opt(namespace).await.unwrap();
+        let is_gone = held.is_none_or(|held| held.metadata.deletion_timestamp.is_some());
+        assert_eq!(is_gone, name == "goes", "{name}");
+    }
 }

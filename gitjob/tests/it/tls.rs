@@ -15,11 +15,11 @@ use crate::world::{World, condition};
 const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: m\n";
 
 /// A TLS front for a plain server; ends when dropped.
-struct Front {
+pub(crate) struct Front {
     /// `https://host:port`.
-    url: String,
+    pub(crate) url: String,
     /// The certificate, which signs itself.
-    pem: String,
+    pub(crate) pem: String,
     task: JoinHandle<()>,
 }
 
@@ -30,7 +30,7 @@ impl Drop for Front {
 }
 
 impl Front {
-    async fn start(plain: &str) -> Self {
+    pub(crate) async fn start(plain: &str) -> Self {
         let name = "127.0.0.1".to_owned();
         let made = rcgen::generate_simple_self_signed(vec![name]).unwrap();
         let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());

@@ -27,6 +27,8 @@ pub(crate) struct World {
     pub(crate) git: GitServer,
     /// Where webhooks are received.
     pub(crate) webhooks: String,
+    /// Where metrics are served.
+    metrics: String,
     writes: Arc<Mutex<Vec<String>>>,
     _gitjob: DropGuard,
     _dir: tempfile::TempDir,
@@ -96,9 +98,11 @@ impl World {
         let stop = CancellationToken::new();
         let dir = tempfile::tempdir().unwrap();
         let (listen, address) = BindAddress::loopback().unwrap();
+        let (metrics_address, metrics) = BindAddress::loopback().unwrap();
         let defaults = gitjob::GitjobConfig::default();
         let config = gitjob::GitjobConfig {
             listen,
+            metrics_address,
             system_namespace: NAMESPACE.to_owned(),
             work_dir: dir.path().join("git"),
             webhook_window: setup.webhook_window.unwrap_or(defaults.webhook_window),
@@ -111,6 +115,7 @@ impl World {
             namespace: NAMESPACE.to_owned(),
             git: GitServer::start().await,
             webhooks: format!("http://{address}/"),
+            metrics: format!("http://{metrics}/metrics"),
             writes,
             _gitjob: stop.drop_guard(),
             _dir: dir,
@@ -210,6 +215,19 @@ impl World {
         let secret = json!({"metadata": {"name": name}, "stringData": keys});
         let path = runtime::objects::core(&self.namespace, "secrets");
         runtime::objects::ensure(&self.client, &path, &secret).await.unwrap();
+    }
+
+    /// Waits until the metrics say it.
+    pub(crate) async fn until_told(&self, wanted: impl Fn(&str) -> bool) {
+        let mut told = String::new();
+        for _ in 0..200 {
+            told = reqwest::get(&self.metrics).await.unwrap().text().await.unwrap();
+            if wanted(&told) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("never told; last: {told}");
     }
 
     /// Events about GitRepos with this reason.
