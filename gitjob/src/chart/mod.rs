@@ -184,7 +184,9 @@ async fn fetch_chart(
     let ChartRequest { chart, repo, version } = request;
     let source = if repo.is_empty() { chart } else { repo };
     let access = helm.access(path, source);
-    let key = format!("{repo} {chart} {version} {}", access.access.fingerprint());
+    // What came over plain HTTP is nothing for those who ask over TLS.
+    let scheme = if access.basic_http { "http" } else { "https" };
+    let key = format!("{repo} {chart} {version} {scheme} {}", access.access.fingerprint());
     // Only an exact version of a repository always means the same archive.
     let is_fixed = is_exact_version(version);
     if let Some(archive) = is_fixed.then(|| store.kept(&key)).flatten() {

@@ -127,11 +127,6 @@ async fn a_chart_comes_from_a_registry_without_tls_where_the_secret_says_so() {
     let (exact, range) = (source("1.2.0"), source(">=1.1"));
     let files = [("a/fleet.yaml", Some(exact.as_str())), ("b/fleet.yaml", Some(range.as_str()))];
     let commit = world.git.commit(&files);
-    // TLS is the rule.
-    world.git_repo("tls", json!({"paths": ["a"]})).await;
-    let repo = world.until("tls", |repo| condition(repo, "Stalled").0 == "True").await;
-    let (_, message) = condition(&repo, "Ready");
-    assert!(message.contains("https://") && message.contains("not reachable"), "{message}");
     world.secret("helm", json!({"basicHTTP": "true"})).await;
     let spec = json!({"paths": ["a", "b"], "helmSecretName": "helm"});
     world.git_repo("web", spec).await;
@@ -139,6 +134,11 @@ async fn a_chart_comes_from_a_registry_without_tls_where_the_secret_says_so() {
     for bundle in ["web-a", "web-b"] {
         assert_eq!(chart_version(&world, bundle).await, "1.2.0");
     }
+    // TLS is the rule, and what others fetched without is not for those who keep to it.
+    world.git_repo("tls", json!({"paths": ["a"]})).await;
+    let repo = world.until("tls", |repo| condition(repo, "Stalled").0 == "True").await;
+    let (_, message) = condition(&repo, "Ready");
+    assert!(message.contains("https://") && message.contains("not reachable"), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
