@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{Invariant, Wish, annotation, deployments_of, label};
 use crate::view::View;
+use crate::world::WORKSPACE;
 
 const BUNDLES: &str = "fleet.cattle.io/bundles";
 const CLUSTERS: &str = "fleet.cattle.io/clusters";
@@ -108,7 +109,7 @@ fn is_open_name(wish: &Wish, bundle: &str) -> bool {
     wish.open.iter().any(|(_, open)| open == bundle)
 }
 
-/// `wish-fulfilled`: each member holds what the head of each branch says, and nothing else of ours.
+/// `wish-fulfilled`: each member has an agent and holds what the head of each branch says, and nothing else of ours.
 pub(crate) struct WishFulfilled;
 
 impl Invariant for WishFulfilled {
@@ -119,6 +120,10 @@ impl Invariant for WishFulfilled {
     fn when_settled(&mut self, view: &View, wish: &Wish) -> Result<(), String> {
         let mut lines = Vec::new();
         for member in &wish.members {
+            let cluster = view.hub().get(CLUSTERS, WORKSPACE, member);
+            if cluster.is_none_or(|cluster| cluster["status"]["agent"]["lastSeen"].is_null()) {
+                lines.push(format!("{member} has no agent"));
+            }
             let store = view.store(member);
             let none = BTreeMap::new();
             let wanted = wish.texts.get(member).unwrap_or(&none);

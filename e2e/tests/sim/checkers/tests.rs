@@ -72,7 +72,9 @@ fn good_world() -> (View, Wish) {
     let mut bundle = object.clone();
     bundle["metadata"]["labels"] = json!({"fleet.cattle.io/repo-name": "r"});
     bundle["spec"] = json!({"rolloutStrategy": {"maxUnavailable": 1}});
-    hub(&mut view, "clusters", "fleet-default", "m", object.clone());
+    let mut cluster = object.clone();
+    cluster["status"]["agent"] = json!({"lastSeen": "2026-03-01T00:00:00Z"});
+    hub(&mut view, "clusters", "fleet-default", "m", cluster);
     hub(&mut view, "gitrepos", "fleet-default", "r", object);
     hub(&mut view, "bundles", "fleet-default", "r-web", bundle);
     hub(&mut view, "contents", "", "s-1", json!({"metadata": {}}));
@@ -149,6 +151,16 @@ fn wish_fulfilled_sees_an_old_text_and_a_leftover() {
     });
     assert_eq!(broken, ["wish-fulfilled"]);
     assert_eq!(after(|_, wish| wish.texts.clear()), ["wish-fulfilled"]);
+}
+
+#[test]
+fn wish_fulfilled_sees_a_member_without_an_agent() {
+    let broken = after(|view, _| {
+        let status = json!({"observedGeneration": 2, "namespace": HOME});
+        let object = json!({"metadata": {"generation": 2}, "status": status});
+        put(view, "hub", key("fleet.cattle.io/clusters", "fleet-default", "m"), object);
+    });
+    assert!(broken.contains(&"wish-fulfilled".to_owned()), "{broken:?}");
 }
 
 #[test]
