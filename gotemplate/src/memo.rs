@@ -5,6 +5,7 @@
 //! else and nothing of that has changed: [`watch`](crate::watch) knows both. Start at [`Memo::find`].
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use minijinja::Value;
 
@@ -14,7 +15,7 @@ use crate::watch::Asker;
 
 /// How many calls of one template are remembered.
 const MAX_CALLS: usize = 16;
-/// Longer texts are not.
+/// Longer texts are not, nor calls with longer ones in their data.
 const MAX_TEXT_BYTES: usize = 16 << 10;
 /// How much is compared of two lists or maps that are not one and the same.
 const MAX_COMPARED_ITEMS: usize = 16;
@@ -55,7 +56,7 @@ impl Memo {
 
     /// Remembers a call.
     pub(crate) fn keep(&mut self, callee: Callee, call: Known) {
-        if call.text.as_str().is_none_or(|text| text.len() > MAX_TEXT_BYTES) {
+        if !is_small(&call.text, 0) || !is_small(&call.data, 0) {
             return;
         }
         self.forget();
@@ -107,37 +108,66 @@ fn native_of(value: &Value) -> Option<&Native> {
     value.downcast_object_ref()
 }
 
-fn is_compared(lengths: (usize, usize), depth: usize) -> bool {
-    lengths.0 == lengths.1 && lengths.0 <= MAX_COMPARED_ITEMS && depth < MAX_COMPARED_DEPTH
+/// Whether nothing that is compared of a value holds a long text: charts use all that they see as
+/// the key of an entry, by mistake, and that many times.
+fn is_small(value: &Value, depth: usize) -> bool {
+    let is_short = |text: &str| text.len() <= MAX_TEXT_BYTES;
+    if depth > MAX_COMPARED_DEPTH {
+        return true;
+    }
+    match kind_of(value) {
+        Kind::Str => value.as_str().is_some_and(is_short),
+        Kind::Map => as_dict(value).and_then(few_entries).is_none_or(|entries| {
+            entries.iter().all(|(key, item)| is_short(key) && is_small(item, depth + 1))
+        }),
+        Kind::List => as_list(value).is_none_or(|items| {
+            items.len() > MAX_COMPARED_ITEMS || items.iter().all(|item| is_small(item, depth + 1))
+        }),
+        _ => true,
+    }
 }
 
 fn is_same_list(one: Option<&[Value]>, other: Option<&[Value]>, depth: usize) -> bool {
     let (Some(one), Some(other)) = (one, other) else { return false };
-    std::ptr::eq(one, other)
-        || is_compared((one.len(), other.len()), depth)
-            && one.iter().zip(other).all(|(item, other)| is_same(item, other, depth + 1))
+    if std::ptr::eq(one, other) {
+        return true;
+    }
+    one.len() == other.len()
+        && one.len() <= MAX_COMPARED_ITEMS
+        && depth < MAX_COMPARED_DEPTH
+        && one.iter().zip(other).all(|(item, other)| is_same(item, other, depth + 1))
 }
 
 fn is_same_map(one: &Dict, other: &Dict, depth: usize) -> bool {
     if std::ptr::eq(one, other) {
         return true;
     }
-    if one.type_name() != other.type_name() || one.is_passing() || other.is_passing() {
+    if one.type_name() != other.type_name() || depth == MAX_COMPARED_DEPTH {
         return false;
     }
-    let (one, other) = (one.lock(), other.lock());
-    is_compared((one.len(), other.len()), depth)
-        && one.iter().zip(other.iter()).all(|((key, item), (other_key, other_item))| {
+    let (Some(one), Some(other)) = (few_entries(one), few_entries(other)) else { return false };
+    one.len() == other.len()
+        && one.iter().zip(&other).all(|((key, item), (other_key, other_item))| {
             key == other_key && is_same(item, other_item, depth + 1)
         })
 }
 
+/// The entries of a map that can be compared. Copies: a map may contain itself, so none is kept
+/// locked while its entries are looked at.
+fn few_entries(map: &Dict) -> Option<Vec<(Arc<str>, Value)>> {
+    if map.is_passing() {
+        return None;
+    }
+    let entries = map.lock();
+    let is_few = entries.len() <= MAX_COMPARED_ITEMS;
+    is_few.then(|| entries.iter().map(|(key, item)| (Arc::clone(key), item.clone())).collect())
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
+    use super::*;
     use crate::funcs::Param;
-    use crate::{Budget, FixedHost, Options, Registry, Scope, TemplateSet, Value};
+    use crate::{Budget, FixedHost, Options, Registry, Scope, TemplateSet};
 
     fn render(text: &str) -> (String, u64) {
         let mut registry = Registry::sprig();
@@ -191,5 +221,26 @@ mod tests {
             .1
         };
         assert_eq!(steps(3) - steps(2), steps(2) - steps(1));
+    }
+
+    #[test]
+    fn maps_that_contain_themselves_and_each_other_are_compared() {
+        let text = "{{define `t`}}{{.x}}{{end}}{{$a := dict `x` 1}}{{$b := dict `x` 1}}\
+            {{$_ := set $a `me` $a}}{{$_ := set $b `me` $b}}{{include `t` $a}}{{include `t` $b}}\
+            {{$_ := set $a `other` $b}}{{$_ := set $b `other` $a}}{{include `t` $a}}{{include `t` $b}}";
+        assert_eq!(render(text).0, "1111");
+    }
+
+    #[test]
+    fn a_call_with_a_long_text_in_its_data_is_not_remembered() {
+        let long = "x".repeat(MAX_TEXT_BYTES + 1);
+        for data in [Value::from(long.clone()), Value::from(vec![Value::from(long.clone())])] {
+            assert!(!is_small(&data, 0));
+        }
+        let map = |key: &str| {
+            Value::from_object(Dict::new([(Arc::from(key), Value::from(1))].into_iter().collect()))
+        };
+        assert!(is_small(&map("short"), 0));
+        assert!(!is_small(&map(&long), 0));
     }
 }
