@@ -3,7 +3,6 @@
 //! Owns the order of a pass and the memory between passes. Decisions are in [`crate::plan`], work in
 //! [`crate::deploy`] and [`crate::live`], words in [`crate::status`]. Start at [`Reconciler::reconcile`].
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -185,7 +184,7 @@ impl Reconciler {
             _ => releases::read(member, &id, version - 1).await?,
         };
         let former = before.map(|record| deploy::objects_of(&record.release, &kinds));
-        let keys: BTreeSet<ObjectKey> = desired.iter().map(ObjectKey::of).collect();
+        let keys: Vec<ObjectKey> = desired.iter().map(ObjectKey::of).collect();
         let former = former.iter().flatten().map(ObjectKey::of);
         let former = former.filter(|key| !keys.iter().any(|kept| kept.is_same_object(key)));
         let resources = member.resources(&desired, former.collect()).await?;

@@ -205,6 +205,16 @@ pub fn objects_of(release: &Release, kinds: &Kinds) -> Vec<Value> {
     objects.into_iter().map(|object| object.value).collect()
 }
 
+/// Adds the objects of a release that are not among `found` yet.
+pub fn add_objects_of(release: &Release, kinds: &Kinds, found: &mut Vec<Value>) {
+    for object in objects_of(release, kinds) {
+        let key = ObjectKey::of(&object);
+        if !found.iter().any(|known| ObjectKey::of(known) == key) {
+            found.push(object);
+        }
+    }
+}
+
 /// Scopes of kinds: those the cluster serves, and those a set defines itself.
 pub struct Served<'a> {
     /// What the cluster serves.

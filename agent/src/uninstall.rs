@@ -8,7 +8,7 @@ use futures::{FutureExt, StreamExt, stream};
 use runtime::chain;
 use serde_json::Value;
 
-use crate::deploy::{Deployer, Error, HOOK_LIMIT, objects_of, server_words};
+use crate::deploy::{Deployer, Error, HOOK_LIMIT, add_objects_of, server_words};
 use crate::live::execute::RefusedObject;
 use crate::live::hooks::run_hooks;
 use crate::live::member::{CallError, Member};
@@ -64,12 +64,7 @@ pub async fn uninstall(
         if superseded && !objects.is_empty() {
             continue;
         }
-        for object in objects_of(&record.release, &kinds) {
-            let key = ObjectKey::of(&object);
-            if !objects.iter().any(|known| ObjectKey::of(known) == key) {
-                objects.push(object);
-            }
-        }
+        add_objects_of(&record.release, &kinds, &mut objects);
     }
     let hooks: Vec<Hook> = last.release.hooks.iter().filter_map(Hook::from_record).collect();
     run_hooks(&account, &hooks, Moment::PreDelete, HOOK_LIMIT).await?;

@@ -4,6 +4,7 @@
 //! Start at [`Stores`].
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bundle_format::api::{
     Bundle, BundleDeployment, BundleNamespaceMapping, Cluster, ClusterGroup, ClusterRegistration,
@@ -29,7 +30,7 @@ pub const BY_REPO: &str = "repo";
 /// Index of Bundles and BundleDeployments by the Content they need.
 pub const BY_CONTENT: &str = "content";
 /// Index of Clusters and ClusterRegistrations by `<namespace>/<clientID>`.
-pub const BY_CLIENT_ID: &str = "client-id";
+const BY_CLIENT_ID: &str = "client-id";
 /// Index of Clusters by the namespace of their BundleDeployments.
 pub const BY_CLUSTER_NAMESPACE: &str = "cluster-namespace";
 
@@ -191,20 +192,38 @@ impl Stores {
     }
 
     /// The Cluster whose BundleDeployments live in a namespace.
-    pub fn cluster_of_namespace(&self, namespace: &str) -> Option<std::sync::Arc<Cluster>> {
+    pub fn cluster_of_namespace(&self, namespace: &str) -> Option<Arc<Cluster>> {
         self.clusters.by_index(BY_CLUSTER_NAMESPACE, namespace).into_iter().next()
     }
+
+    /// The Cluster of a client.
+    pub fn cluster_of_client(&self, namespace: &str, client_id: &str) -> Option<Arc<Cluster>> {
+        let key = client_key(Some(namespace), client_id)?;
+        self.clusters.by_index(BY_CLIENT_ID, &key).into_iter().next()
+    }
+
+    /// All requests of a client, granted or not.
+    pub fn requests_of_client(
+        &self,
+        namespace: &str,
+        client_id: &str,
+    ) -> Vec<Arc<ClusterRegistration>> {
+        let key = client_key(Some(namespace), client_id);
+        key.map(|key| self.registrations.by_index(BY_CLIENT_ID, &key)).unwrap_or_default()
+    }
+}
+
+/// The entry of [`BY_CLIENT_ID`]; none for what names no client.
+fn client_key(namespace: Option<&str>, client_id: &str) -> Option<String> {
+    (!client_id.is_empty()).then(|| format!("{}/{client_id}", namespace.unwrap_or_default()))
 }
 
 fn clusters(client: &Client) -> Cache<Cluster> {
     CacheBuilder::new(client.clone())
         .newest()
         .index(BY_CLIENT_ID, |cluster: &Cluster| {
-            let namespace = cluster.metadata.namespace.as_deref().unwrap_or_default();
-            match cluster.spec.client_id.as_str() {
-                "" => Vec::new(),
-                id => vec![format!("{namespace}/{id}")],
-            }
+            let namespace = cluster.metadata.namespace.as_deref();
+            client_key(namespace, &cluster.spec.client_id).into_iter().collect()
         })
         .index(BY_CLUSTER_NAMESPACE, |cluster: &Cluster| {
             cluster.cluster_namespace().map(str::to_owned).into_iter().collect()
@@ -216,13 +235,12 @@ fn registrations(client: &Client) -> Cache<ClusterRegistration> {
     CacheBuilder::new(client.clone())
         .newest()
         .index(BY_CLIENT_ID, |request: &ClusterRegistration| {
-            let namespace = request.metadata.namespace.as_deref().unwrap_or_default();
-            vec![format!("{namespace}/{}", request.spec.client_id)]
+            let namespace = request.metadata.namespace.as_deref();
+            client_key(namespace, &request.spec.client_id).into_iter().collect()
         })
         .index(WAITING, |request: &ClusterRegistration| {
-            let is_granted = request.status.as_ref().is_some_and(|status| status.granted);
             let namespace = request.metadata.namespace.clone().unwrap_or_default();
-            (!is_granted).then_some(namespace).into_iter().collect()
+            (!request.is_granted()).then_some(namespace).into_iter().collect()
         })
         .start()
 }

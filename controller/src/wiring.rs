@@ -22,7 +22,7 @@ use crate::cluster_group;
 use crate::config::HubConfig;
 use crate::content_gc::COUNT_DELAY;
 use crate::context::{Context, Orphan};
-use crate::stores::{BY_CLIENT_ID, KnownBundle, WAITING, bundle_of, contents_of, repo_of};
+use crate::stores::{KnownBundle, WAITING, bundle_of, contents_of, repo_of};
 
 /// Delay of a Bundle's pass after something it may depend on changed.
 const BUNDLE_DELAY: Duration = Duration::from_millis(50);
@@ -395,8 +395,7 @@ fn connect_registration(ctx: &Arc<Context>) {
         ctx.queues.orphans.add(Orphan::Access);
         // Others of the same client may have waited behind it.
         let client = change.old.as_ref().map(|old| old.spec.client_id.as_str()).unwrap_or_default();
-        let index = format!("{}/{client}", change.key.namespace);
-        for rival in ctx.stores.registrations.by_index(BY_CLIENT_ID, &index) {
+        for rival in ctx.stores.requests_of_client(&change.key.namespace, client) {
             ctx.queues.registrations.add(ObjectKey::of_meta(&rival.metadata));
         }
     });

@@ -22,7 +22,7 @@ use render::{Budget, RenderRequest, RenderedSet, Scope, Scopes};
 use runtime::chain;
 use serde_json::Value;
 
-use super::{Deployed, Deployer, Error, HOOK_LIMIT, Served, objects_of};
+use super::{Deployed, Deployer, Error, HOOK_LIMIT, Served, add_objects_of};
 use crate::live::discovery::Kinds;
 use crate::live::execute::{RefusedObject, execute};
 use crate::live::hooks::run_hooks;
@@ -251,12 +251,7 @@ impl Attempt<'_> {
     fn objects_in<'a>(&self, records: impl IntoIterator<Item = &'a Record>) -> Vec<Value> {
         let mut found: Vec<Value> = Vec::new();
         for record in records {
-            for object in objects_of(&record.release, &self.kinds) {
-                let key = ObjectKey::of(&object);
-                if !found.iter().any(|known| ObjectKey::of(known) == key) {
-                    found.push(object);
-                }
-            }
+            add_objects_of(&record.release, &self.kinds, &mut found);
         }
         found
     }

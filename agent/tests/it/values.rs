@@ -10,6 +10,13 @@ const TEMPLATE: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\n\
                         data: {{- toYaml .Values.data | nindent 2 }}\n";
 const FILES: [(&str, &str); 2] = [("Chart.yaml", CHART), ("templates/m.yaml", TEMPLATE)];
 
+/// Waits until a deployment says that account `tenant` may not read what it needs.
+async fn until_forbidden(world: &World, name: &str) {
+    let held = world.until_state(name, "ErrApplied").await;
+    let words = message(&held, "Deployed");
+    assert!(words.contains("forbidden") && words.contains(":tenant\" cannot get"), "{words}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn values_of_the_member_win_over_those_of_the_bundle_and_later_ones_over_earlier() {
     let world = World::start().await;
@@ -63,9 +70,7 @@ async fn values_from_are_read_in_the_name_of_the_account() {
     let from = json!([{"secretKeyRef": {"name": "theirs", "namespace": "default"}}]);
     let options = json!({"serviceAccount": "tenant", "helm": {"valuesFrom": from}});
     world.deploy("app", &FILES, options).await;
-    let held = world.until_state("app", "ErrApplied").await;
-    let words = message(&held, "Deployed");
-    assert!(words.contains("forbidden") && words.contains(":tenant\" cannot get"), "{words}");
+    until_forbidden(&world, "app").await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -108,9 +113,7 @@ async fn a_template_looks_up_what_its_account_may_see() {
     world.until_state("near", "Ready").await;
     assert_eq!(world.get(&config_map("m")).await["data"], json!({"v": WEB, "none": "0"}));
     world.deploy("far", &[FILES[0], ("templates/m.yaml", &far)], tenant).await;
-    let held = world.until_state("far", "ErrApplied").await;
-    let words = message(&held, "Deployed");
-    assert!(words.contains("forbidden") && words.contains(":tenant\" cannot get"), "{words}");
+    until_forbidden(&world, "far").await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -64,6 +64,13 @@ go_struct! {
     }
 }
 
+impl ClusterRegistration {
+    /// Whether the agent has its credential.
+    pub fn is_granted(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| status.granted)
+    }
+}
+
 go_struct! {
     /// The answer.
     pub struct ClusterRegistrationStatus {

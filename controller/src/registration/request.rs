@@ -19,7 +19,7 @@ use super::report::{report_grant, report_refusal};
 use crate::context::Context;
 use crate::error::Error;
 use crate::objects::ObjectName;
-use crate::stores::{BY_CLIENT_ID, label};
+use crate::stores::label;
 
 /// An administrator's word, on a Cluster: its next agent may take over at once. Holds the
 /// `clientRandom` that is meant, or `true` for any.
@@ -63,7 +63,7 @@ enum RequestFate {
 /// Decides on a request and does what was decided.
 pub async fn reconcile_request(ctx: &Context, key: &ObjectKey) -> Result<NextWake, Error> {
     let Some(request) = ctx.stores.registrations.get(key) else { return Ok(NextWake::OnChange) };
-    if is_granted(&request) || request.metadata.deletion_timestamp.is_some() {
+    if request.is_granted() || request.metadata.deletion_timestamp.is_some() {
         return Ok(NextWake::OnChange);
     }
     let world = observe_request(ctx, request);
@@ -95,8 +95,7 @@ fn observe_request(ctx: &Context, request: Arc<ClusterRegistration>) -> RequestW
     let stores = &ctx.stores;
     let client_id = request.spec.client_id.as_str();
     let named = ObjectKey::new(&namespace, names::registered_cluster(client_id));
-    let holders = stores.clusters.by_index(BY_CLIENT_ID, &format!("{namespace}/{client_id}"));
-    let claims = stores.registrations.by_index(BY_CLIENT_ID, &format!("{namespace}/{client_id}"));
+    let claims = stores.requests_of_client(&namespace, client_id);
     let rivals =
         claims.into_iter().filter(|other| other.spec.client_random != request.spec.client_random);
     let (newer, older): (Vec<_>, Vec<_>) =
@@ -107,12 +106,12 @@ fn observe_request(ctx: &Context, request: Arc<ClusterRegistration>) -> RequestW
     };
     let counts = |other: &Arc<ClusterRegistration>| {
         other.metadata.deletion_timestamp.is_none()
-            && (is_granted(other) || token_of(other).is_some())
+            && (other.is_granted() || token_of(other).is_some())
     };
     let hub = ctx.hub();
     RequestWorld {
         token: token_of(&request),
-        holder: holders.into_iter().next(),
+        holder: stores.cluster_of_client(&namespace, client_id),
         namesake: stores.clusters.get(&named),
         older,
         newer: newer.into_iter().find(counts),
@@ -121,10 +120,6 @@ fn observe_request(ctx: &Context, request: Arc<ClusterRegistration>) -> RequestW
         now: ctx.now(),
         request,
     }
-}
-
-fn is_granted(request: &ClusterRegistration) -> bool {
-    request.status.as_ref().is_some_and(|status| status.granted)
 }
 
 /// Requests in the order they were made; those of one second in any order, but always the same.
@@ -193,7 +188,7 @@ fn plan_request(world: &RequestWorld) -> RequestFate {
 /// came with the cluster's own import token was installed by the hub itself.
 fn claim_is_held(world: &RequestWorld, cluster: &Cluster) -> Option<Timestamp> {
     let is_held = |rival: &Arc<ClusterRegistration>| {
-        is_granted(rival) && rival.metadata.deletion_timestamp.is_none()
+        rival.is_granted() && rival.metadata.deletion_timestamp.is_none()
     };
     if !world.older.iter().any(is_held) || is_import(world, cluster) {
         return None;
@@ -281,13 +276,9 @@ async fn has_cluster(ctx: &Context, request: &ClusterRegistration) -> Result<boo
 /// would make the Cluster anew, without an agent if that is gone too. An agent that has its token
 /// still asks again when its wait is over.
 pub async fn delete_requests_of(ctx: &Context, cluster: &Cluster) -> Result<(), Error> {
-    let client_id = cluster.spec.client_id.as_str();
-    if client_id.is_empty() {
-        return Ok(());
-    }
     let namespace = cluster.namespace().unwrap_or_default();
-    let index = format!("{namespace}/{client_id}");
-    delete_requests(ctx, &ctx.stores.registrations.by_index(BY_CLIENT_ID, &index)).await
+    let requests = ctx.stores.requests_of_client(&namespace, &cluster.spec.client_id);
+    delete_requests(ctx, &requests).await
 }
 
 /// Asks the API server whether the request is gone or going, though the cache shows it still.

@@ -4,8 +4,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bundle_format::api::GitRepo;
 use hmac::{Hmac, KeyInit, Mac};
-use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, PostParams};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
@@ -37,12 +35,22 @@ fn signature(secret: &str, payload: &Value) -> String {
 }
 
 async fn create_secret(world: &World, name: &str, keys: Value) {
-    let secret = json!({"metadata": {"name": name}, "stringData": keys});
-    let secrets: Api<Secret> = Api::namespaced(world.client.clone(), &world.namespace);
-    let secret: Secret = serde_json::from_value(secret).unwrap();
-    secrets.create(&PostParams::default(), &secret).await.unwrap();
+    world.secret(name, keys).await;
     // Secrets reach the process through a watch.
     tokio::time::sleep(Duration::from_millis(300)).await;
+}
+
+/// A GitRepo `web` with one commit, and a delivery that announces another one, which nobody has.
+/// Returns both.
+async fn announce_forged(world: &World) -> (String, String) {
+    let first = world.git.commit(&[("a/m.yaml", Some(MAP))]);
+    world.git_repo("web", json!({"pollingInterval": "1h", "webhookSecret": "own"})).await;
+    world.published("web", &first).await;
+    create_secret(world, "own", json!({"github": "0wn"})).await;
+    let forged = "d".repeat(40);
+    let payload = push(world, "main", &forged);
+    assert_eq!(deliver(world, "push", Some("0wn"), &payload).await, 200);
+    (first, forged)
 }
 
 fn push(world: &World, branch: &str, commit: &str) -> Value {
@@ -85,13 +93,7 @@ async fn a_signed_push_wakes_the_gitrepo_and_nothing_else_does() {
 async fn a_commit_that_does_not_appear_is_told_and_no_longer_waited_for() {
     let window = Some(Duration::from_secs(3));
     let world = World::start_with(Setup { webhook_window: window, ..Setup::default() }).await;
-    let first = world.git.commit(&[("a/m.yaml", Some(MAP))]);
-    world.git_repo("web", json!({"pollingInterval": "1h", "webhookSecret": "own"})).await;
-    world.published("web", &first).await;
-    create_secret(&world, "own", json!({"github": "0wn"})).await;
-    let forged = "d".repeat(40);
-    let payload = push(&world, "main", &forged);
-    assert_eq!(deliver(&world, "push", Some("0wn"), &payload).await, 200);
+    let (first, forged) = announce_forged(&world).await;
     let hooked = |commit: &str| {
         let commit = commit.to_owned();
         move |repo: &GitRepo| repo.status.as_ref().is_some_and(|s| s.webhook_commit == commit)
@@ -111,13 +113,7 @@ async fn a_commit_that_does_not_appear_is_told_and_no_longer_waited_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forged_commit_is_not_deployed() {
     let world = World::start().await;
-    let first = world.git.commit(&[("a/m.yaml", Some(MAP))]);
-    world.git_repo("web", json!({"pollingInterval": "1h", "webhookSecret": "own"})).await;
-    world.published("web", &first).await;
-    create_secret(&world, "own", json!({"github": "0wn"})).await;
-    let forged = "d".repeat(40);
-    let payload = push(&world, "main", &forged);
-    assert_eq!(deliver(&world, "push", Some("0wn"), &payload).await, 200);
+    let (first, _) = announce_forged(&world).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let status = world.repos().get("web").await.unwrap().status.unwrap();
     assert_eq!(

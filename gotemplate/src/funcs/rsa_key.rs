@@ -23,7 +23,7 @@ const TRIES: usize = 8;
 pub(super) fn new_rsa_key(cx: &Cx<'_>, bits: u32) -> Result<RsaPrivateKey, FuncError> {
     let mut failure = String::new();
     for _ in 0..TRIES {
-        let [first, second] = [0; 2].map(|_: u8| {
+        let [first, second] = std::array::from_fn(|_| {
             let mut seed = [0; 32];
             cx.host().fill_random(&mut seed);
             seed
