@@ -27,4 +27,15 @@ fn main() {
     for option in options {
         println!("cargo::rustc-link-arg-bin=fleet=-Wl,{option}");
     }
+    link_unwinder();
+}
+
+/// Has the linker find the unwinder's archive where it looks for the shared library: one library
+/// less to load at each start, and to have in an image.
+fn link_unwinder() {
+    let folder = std::env::var("OUT_DIR").unwrap_or_default();
+    let script = "GROUP ( -lgcc_eh -lgcc )\n";
+    if std::fs::write(format!("{folder}/libgcc_s.so"), script).is_ok() {
+        println!("cargo::rustc-link-arg-bin=fleet=-L{folder}");
+    }
 }

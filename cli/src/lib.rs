@@ -88,8 +88,7 @@ pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>, ui: &mut Ui)
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    let tokio = executor(&cli.command).build().context("starting the runtime");
-    let done = tokio.and_then(|tokio| tokio.block_on(execute(cli.command, ui)));
+    let done = execute(cli.command, ui);
     match done.and_then(|()| ui.flush()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -101,38 +100,36 @@ pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>, ui: &mut Ui)
     }
 }
 
-/// What runs a command. A tool is over in milliseconds, of which threads would be a good part; for
-/// the processes two are enough: they wait for the network nearly all of the time.
-fn executor(command: &Command) -> tokio::runtime::Builder {
-    let mut builder = match command {
-        Command::Up(_)
-        | Command::Hub(_)
-        | Command::Controller(_)
-        | Command::Gitjob(_)
-        | Command::Agent(_) => tokio::runtime::Builder::new_multi_thread(),
-        Command::Down(_)
-        | Command::Apply(_)
-        | Command::Target(_)
-        | Command::Deploy(_)
-        | Command::Template(_)
-        | Command::Completion { .. } => tokio::runtime::Builder::new_current_thread(),
-    };
-    builder.worker_threads(2).enable_all();
-    builder
+/// Runs a process. Two threads are enough: it waits for the network nearly all of the time.
+fn run_process(process: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    wait(tokio::runtime::Builder::new_multi_thread().worker_threads(2), process)
 }
 
-async fn execute(command: Command, ui: &mut Ui) -> anyhow::Result<()> {
+/// Lets a tool wait for the network. Tools that need not are over before this would be ready.
+pub(crate) fn wait_for<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    wait(&mut tokio::runtime::Builder::new_current_thread(), work)
+}
+
+fn wait<T>(
+    executor: &mut tokio::runtime::Builder,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    runtime::client::install_crypto_provider();
+    executor.enable_all().build().context("starting the runtime")?.block_on(work)
+}
+
+fn execute(command: Command, ui: &mut Ui) -> anyhow::Result<()> {
     match command {
-        Command::Up(args) => up::run(args, ui).await,
+        Command::Up(args) => run_process(up::run(args, ui)),
         Command::Down(args) => up::down::run(&args, ui),
-        Command::Hub(args) => up::hub::run(args, ui).await,
+        Command::Hub(args) => run_process(up::hub::run(args, ui)),
         Command::Apply(args) => apply::run(&args, ui),
-        Command::Target(args) => target::run(&args, ui).await,
+        Command::Target(args) => target::run(&args, ui),
         Command::Deploy(args) => deploy::run(&args, ui),
-        Command::Template(args) => template::run(&args, ui).await,
-        Command::Controller(args) => processes::run_controller(args).await,
-        Command::Gitjob(args) => processes::run_gitjob(args).await,
-        Command::Agent(args) => processes::run_agent(args).await,
+        Command::Template(args) => template::run(&args, ui),
+        Command::Controller(args) => run_process(processes::run_controller(args)),
+        Command::Gitjob(args) => run_process(processes::run_gitjob(args)),
+        Command::Agent(args) => run_process(processes::run_agent(args)),
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "fleet", &mut script);

@@ -8,6 +8,5 @@ use cli::Ui;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    runtime::client::install_crypto_provider();
     cli::run(std::env::args_os(), &mut Ui::of_process())
 }

@@ -57,7 +57,7 @@ pub(crate) enum Located {
 ///
 /// # Errors
 /// Helm's words where nothing was asked of the network.
-pub(crate) async fn locate_chart(chart: &str, args: &ChartSourceArgs) -> anyhow::Result<Located> {
+pub(crate) fn locate_chart(chart: &str, args: &ChartSourceArgs) -> anyhow::Result<Located> {
     let repo = args.repo.clone().unwrap_or_default();
     if repo.is_empty() {
         let path = Path::new(chart);
@@ -82,8 +82,12 @@ pub(crate) async fn locate_chart(chart: &str, args: &ChartSourceArgs) -> anyhow:
         (None, false) => String::new(),
     };
     let request = ChartRequest { chart: chart.to_owned(), repo, version };
-    let archive = pull_chart(&request, access(args)?, args.plain_http).await;
-    Ok(Located::Archive(archive.with_context(|| format!("chart {chart}"))?.to_vec()))
+    let access = access(args)?;
+    let archive = crate::wait_for(async {
+        let archive = pull_chart(&request, access, args.plain_http).await;
+        archive.with_context(|| format!("chart {chart}"))
+    })?;
+    Ok(Located::Archive(archive.to_vec()))
 }
 
 fn access(args: &ChartSourceArgs) -> anyhow::Result<Access> {
@@ -100,15 +104,15 @@ mod tests {
     use super::*;
 
     /// Recorded from helm 4.3.1: `helm template rel CHART`, standard error after `Error: `.
-    #[tokio::test]
-    async fn what_is_nowhere_is_refused_in_helms_words() {
+    #[test]
+    fn what_is_nowhere_is_refused_in_helms_words() {
         for (chart, words) in [
             ("./nope", "path \"./nope\" not found"),
             ("/abs/nope", "path \"/abs/nope\" not found"),
             ("foo/nope", "repo foo not found"),
             ("nope", "non-absolute URLs should be in form of repo_name/path_to_chart, got: nope"),
         ] {
-            let error = locate_chart(chart, &ChartSourceArgs::default()).await.expect_err(chart);
+            let error = locate_chart(chart, &ChartSourceArgs::default()).expect_err(chart);
             assert!(error.to_string().starts_with(words), "{chart}: {error}");
         }
     }

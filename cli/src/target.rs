@@ -52,7 +52,7 @@ pub struct TargetArgs {
 ///
 /// # Errors
 /// Files that cannot be read, or a bundle that cannot be targeted.
-pub async fn run(args: &TargetArgs, ui: &mut Ui) -> anyhow::Result<()> {
+pub fn run(args: &TargetArgs, ui: &mut Ui) -> anyhow::Result<()> {
     let mut documents = read_documents(&args.bundle_file)?;
     let document = match documents.len() {
         1 => documents.remove(0),

@@ -3,6 +3,7 @@
 //! Owns the flags of the command, reading of values files and chart folders. Must not know how
 //! charts render; `render::helm` does. Start at [`run`].
 
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,9 +12,9 @@ use bundle_format::read::{EntryKind, FileTree};
 use clap::Args;
 use gotemplate::{Budget, Options, Scope, TemplateSet, Value};
 use render::helm::{
-    ArchiveLimits, Capabilities, Chart, ChartFile, ChartRequest, IgnoreRules, KubeVersion, Release,
-    SetKind, Values, check_dependencies, check_installable, load_chart, load_chart_archive,
-    load_values, merge_maps, registry, render_chart, set_values, show_only, without_ignored,
+    ArchiveLimits, Capabilities, Chart, ChartFile, ChartRequest, CompiledChart, IgnoreRules,
+    KubeVersion, Release, SetKind, Values, check_dependencies, check_installable, load_chart,
+    load_chart_archive, load_values, merge_maps, registry, set_values, show_only, without_ignored,
 };
 
 use crate::dir_tree::DirTree;
@@ -109,20 +110,21 @@ const HINT: &str = "\n\nUse --debug flag to render out invalid YAML";
 ///
 /// # Errors
 /// A chart or values that cannot be read, or a chart that does not render.
-pub async fn run(args: &TemplateArgs, ui: &mut Ui) -> anyhow::Result<()> {
+pub fn run(args: &TemplateArgs, ui: &mut Ui) -> anyhow::Result<()> {
     let kube_version = match &args.kube_version {
         Some(version) => KubeVersion::parse(version)?,
         None => KubeVersion::default(),
     };
     let (name, chart) = name_and_chart(args)?;
-    let located = locate_chart(&chart, &args.source).await?;
+    let located = locate_chart(&chart, &args.source)?;
     let values = merge_values(args)?;
-    let chart = read_chart(located)?;
-    check_installable(&chart)?;
+    let compiled = CompiledChart::new(read_chart(located)?)?;
+    let chart = compiled.chart();
+    check_installable(chart)?;
     if chart.metadata.deprecated {
         ui.warn("this chart is deprecated");
     }
-    check_dependencies(&chart)?;
+    check_dependencies(chart)?;
     let release = Release {
         name,
         namespace: args.namespace.clone(),
@@ -137,10 +139,12 @@ pub async fn run(args: &TemplateArgs, ui: &mut Ui) -> anyhow::Result<()> {
         keep_objects: false,
         scope: &scope(),
     };
-    let rendered = render_chart(&chart, &request).map_err(|error| match error.is_render() {
+    let rendered = compiled.render(&request).map_err(|error| match error.is_render() {
         true => anyhow!("{error}{HINT}"),
         false => error.into(),
     })?;
+    // The process is about to end: its memory goes at once, not piece by piece.
+    let (rendered, _) = (ManuallyDrop::new(rendered), ManuallyDrop::new(compiled));
     let (crds, hooks, tests) = (args.include_crds, !args.no_hooks, !args.skip_tests);
     if !args.show_only.is_empty() {
         let text = rendered.template_output(crds, hooks, tests);
@@ -294,8 +298,7 @@ mod tests {
         let cli = crate::Cli::try_parse_from(line).expect("arguments");
         let crate::Command::Template(args) = cli.command else { panic!("another command") };
         let (mut ui, captured) = Ui::captured();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let done = runtime.expect("a runtime").block_on(run(&args, &mut ui));
+        let done = run(&args, &mut ui);
         (done, captured.out())
     }
 
@@ -345,7 +348,6 @@ mod tests {
     // What helm 4.3.1 printed for the same flags: the same chart, or a refusal.
     #[test]
     fn a_chart_comes_out_of_a_repository_in_the_version_that_helm_picks() {
-        runtime::client::install_crypto_provider();
         let repo = serve_repository();
         for (flags, version) in [
             (&[][..], "1.3.0"),

@@ -3,7 +3,9 @@
 //! Owns the two output streams, colours and the form of errors. Must not know any command. Start at
 //! [`Ui`].
 
+use std::fs::File;
 use std::io::{self, IsTerminal as _, Write};
+use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
@@ -20,6 +22,15 @@ pub struct Ui {
     is_terminal: bool,
     paints: bool,
     has_json_errors: bool,
+}
+
+/// Standard output in large pieces; the library's own writes at each line. Whoever prints flushes.
+fn standard_output() -> Box<dyn Write + Send> {
+    const PIECE: usize = 64 << 10;
+    match io::stdout().as_fd().try_clone_to_owned() {
+        Ok(out) => Box::new(io::BufWriter::with_capacity(PIECE, File::from(out))),
+        Err(_) => Box::new(io::BufWriter::new(io::stdout())),
+    }
 }
 
 /// What a part of the result looks like on a terminal.
@@ -51,7 +62,7 @@ impl Ui {
         let is_dumb = std::env::var_os("TERM").is_none_or(|value| value == "dumb");
         let is_terminal = io::stdout().is_terminal() && !is_dumb;
         Self {
-            out: Box::new(io::BufWriter::new(io::stdout())),
+            out: standard_output(),
             err: Box::new(io::stderr()),
             has_colors: io::stderr().is_terminal() && !no_color,
             is_terminal,

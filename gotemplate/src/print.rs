@@ -38,9 +38,7 @@ fn write_value(out: &mut String, value: &Value, depth: usize) {
             let _ = write!(out, "{}", value.as_i64().unwrap_or_default());
         }
         Kind::Float => out.push_str(&float_text(as_float(value).unwrap_or_default())),
-        Kind::Bytes => write_items(out, value.as_bytes().unwrap_or_default(), |out, byte| {
-            let _ = write!(out, "{byte}");
-        }),
+        Kind::Bytes => write_bytes(out, value.as_bytes().unwrap_or_default()),
         Kind::List => write_items(out, as_list(value).unwrap_or_default(), |out, item| {
             write_value(out, item, depth + 1);
         }),
@@ -53,11 +51,59 @@ fn write_value(out: &mut String, value: &Value, depth: usize) {
                 write_value(out, &item, depth + 1);
             });
         }
-        Kind::Native => out.push_str(&as_native(value).map(|n| n.print()).unwrap_or_default()),
+        Kind::Native => {
+            if let Some(native) = as_native(value) {
+                native.print_to(out);
+            }
+        }
         Kind::Foreign => {
             let _ = write!(out, "{value}");
         }
     }
+}
+
+/// How many bytes [`write_bytes`] appends.
+#[must_use]
+pub fn bytes_text_len(bytes: &[u8]) -> usize {
+    let length = |byte: &u8| 2 + usize::from(*byte >= 10) + usize::from(*byte >= 100);
+    "[]".len() + bytes.iter().map(length).sum::<usize>() - usize::from(!bytes.is_empty())
+}
+
+/// Each byte in decimal with a blank behind it, and how long that is.
+const BYTE_TEXTS: [([u8; 4], usize); 256] = {
+    let mut table = [([b' '; 4], 0); 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        let (mut text, mut length, mut unit) = ([b' '; 4], 0, 100);
+        while unit > 0 {
+            if byte >= unit || unit == 1 {
+                text[length] = b'0' + (byte / unit % 10) as u8;
+                length += 1;
+            }
+            unit /= 10;
+        }
+        table[byte] = (text, length + 1);
+        byte += 1;
+    }
+    table
+};
+
+/// Appends bytes as `%v` prints them: `[104 105]`. Charts print whole files so, by mistake.
+pub fn write_bytes(out: &mut String, bytes: &[u8]) {
+    out.push('[');
+    for some in bytes.chunks(256) {
+        let (mut piece, mut length) = ([0; 4 * 256], 0);
+        for byte in some {
+            let (text, text_length) = BYTE_TEXTS[usize::from(*byte)];
+            piece[length..length + 4].copy_from_slice(&text);
+            length += text_length;
+        }
+        out.push_str(std::str::from_utf8(&piece[..length]).unwrap_or_default());
+    }
+    if !bytes.is_empty() {
+        out.pop();
+    }
+    out.push(']');
 }
 
 fn write_items<T>(
@@ -264,6 +310,18 @@ mod tests {
     #[test]
     fn quoting_escapes_what_go_escapes() {
         assert_eq!(quote("a\"b\\\n\u{e9}\u{200b}\u{7f}"), "\"a\\\"b\\\\\\n\u{e9}\\u200b\\x7f\"");
+    }
+
+    #[test]
+    fn bytes_are_numbers() {
+        let all: Vec<u8> = (0..=255).chain([0, 9, 10, 99, 100]).collect();
+        for bytes in [&all[..], &all[..1], &[]] {
+            let texts: Vec<String> = bytes.iter().map(u8::to_string).collect();
+            let mut out = "x".to_owned();
+            write_bytes(&mut out, bytes);
+            assert_eq!(out, format!("x[{}]", texts.join(" ")));
+            assert_eq!(bytes_text_len(bytes), out.len() - 1);
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //!
 //! The way of a text: `scan` cuts it into tokens, `parse` puts those together into the nodes of a
 //! `tree`, `decode` makes a JSON value of them and asks `resolve` what plain scalars mean. Back:
-//! `emit`.
+//! `emit`. Where little of a large document is wanted, `skim` goes straight to it if it can.
 //!
 //! ```
 //! let value = goyaml::from_str("on: 0777\nb: [1.0, ~]\n").unwrap();
@@ -30,6 +30,7 @@ mod parse;
 mod position;
 mod resolve;
 mod scan;
+mod skim;
 mod tree;
 
 use serde_json::Value;
@@ -84,6 +85,11 @@ impl Part {
 /// Reads as [`from_str`] does, with the same errors, but builds only a part of the value: for
 /// large documents of which little is asked.
 pub fn from_str_part(text: &str, part: &Part) -> Result<Value, Error> {
+    if let Part::Keys(_) = part
+        && let Some(value) = skim::skim(text, *part)
+    {
+        return Ok(value);
+    }
     decode::Decoder::new(&parse::parse(text, MAX_DEPTH)?, false, MAX_DEPTH).decode(part)
 }
 

@@ -449,19 +449,7 @@ fn is_document_boundary(kind: &Kind<'_>) -> bool {
 
 /// Refuses the characters that YAML 1.1 forbids everywhere, even in quotes.
 fn check_characters(text: &str) -> Result<(), Error> {
-    // Many bytes at a time, which only a loop without a way out and without a choice allows; most
-    // texts need no second look.
-    let is_special = |byte: u8| {
-        u8::from(byte.wrapping_sub(b' ') > b'~' - b' ')
-            & u8::from(byte != b'\t')
-            & u8::from(byte != b'\n')
-            & u8::from(byte != b'\r')
-    };
-    let mut chunks = text.as_bytes().chunks(256);
-    if chunks.all(|some| some.iter().fold(0, |any, byte| any | is_special(*byte)) == 0) {
-        return Ok(());
-    }
-    match text.char_indices().find(|(_, c)| !is_allowed(*c)) {
+    match unusual_characters(text).find(|(_, c)| !is_allowed(*c)) {
         None => Ok(()),
         Some((at, _)) => {
             let line = text[..at].matches('\n').count() as u32;
@@ -470,6 +458,32 @@ fn check_characters(text: &str) -> Result<(), Error> {
             Err(Error::node(mark, "control characters are not allowed"))
         }
     }
+}
+
+/// The characters other than printable ASCII, tabs and `\n`, and where they are.
+pub(crate) fn unusual_characters(text: &str) -> impl Iterator<Item = (usize, char)> + '_ {
+    const CHUNK: usize = 64;
+    let is_unusual = |byte: u8| {
+        u8::from(byte.wrapping_sub(b' ') > b'~' - b' ')
+            & u8::from(byte != b'\t')
+            & u8::from(byte != b'\n')
+    };
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        // Many bytes at a time, which only a loop without a way out and without a choice allows;
+        // most texts need no second look.
+        let rest = &text.as_bytes()[at..];
+        let usual = rest
+            .chunks(CHUNK)
+            .take_while(|some| some.iter().fold(0, |any, byte| any | is_unusual(*byte)) == 0);
+        let usual = usual.count() * CHUNK;
+        let rest = rest.get(usual..)?;
+        at += usual + rest.iter().position(|byte| is_unusual(*byte) != 0)?;
+        let place = at;
+        let c = text[place..].chars().next()?;
+        at += c.len_utf8();
+        Some((place, c))
+    })
 }
 
 /// Can this character stand in a YAML text at all?

@@ -66,8 +66,7 @@ fn target(folder: &Path, bundle: &Value) -> Result<Vec<Value>, String> {
         format: Default::default(),
     };
     let (mut ui, captured) = Ui::captured();
-    let tokio = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let done = tokio.block_on(target::run(&args, &mut ui));
+    let done = target::run(&args, &mut ui);
     done.map(|()| documents(&captured.out())).map_err(|error| format!("{error:#}"))
 }
 

@@ -57,6 +57,11 @@ pub trait GoObject: fmt::Debug + Send + Sync + 'static {
     /// What `{{ . }}` prints.
     fn print(&self) -> String;
 
+    /// Appends what [`GoObject::print`] gives; for values whose text is long.
+    fn print_to(&self, out: &mut String) {
+        out.push_str(&self.print());
+    }
+
     /// What `toJson` and `toYaml` write.
     fn to_json(&self) -> Json {
         Json::String(self.print())

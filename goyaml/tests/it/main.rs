@@ -6,3 +6,4 @@
 mod bounds;
 mod go_golden;
 mod places;
+mod skim;

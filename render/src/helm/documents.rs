@@ -40,8 +40,15 @@ struct Facts {
 const ANNOTATIONS: [&str; 3] = ["hook", "hook-weight", "hook-delete-policy"];
 
 /// What [`Facts`] are read from.
-const HEAD: Part =
-    Part::Keys(&[("kind", Part::All), ("metadata", Part::Keys(&[("annotations", Part::All)]))]);
+const HEAD: Part = Part::Keys(&[("kind", Part::All), ("metadata", METADATA)]);
+const METADATA: Part = Part::Keys(&[(
+    "annotations",
+    Part::Keys(&[
+        ("helm.sh/hook", Part::All),
+        ("helm.sh/hook-weight", Part::All),
+        ("helm.sh/hook-delete-policy", Part::All),
+    ]),
+)]);
 
 impl Document {
     /// Its text.

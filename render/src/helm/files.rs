@@ -8,6 +8,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gotemplate::funcs::{Args, Cx, FuncResult, Param};
+use gotemplate::print::{bytes_text_len, write_bytes};
 use gotemplate::value::{GoObject, list, native};
 use gotemplate::{FuncError, Value};
 use serde_json::{Map, Value as Json};
@@ -118,11 +119,26 @@ impl GoObject for Files {
     }
 
     fn print(&self) -> String {
-        let entries = self.iter().map(|file| {
-            let bytes = Value::from_bytes(file.data.clone());
-            format!("{}:{}", file.name, gotemplate::print::to_text(&bytes))
-        });
-        format!("map[{}]", entries.collect::<Vec<_>>().join(" "))
+        let mut out = String::new();
+        self.print_to(&mut out);
+        out
+    }
+
+    fn print_to(&self, out: &mut String) {
+        let length = |file: &ChartFile| file.name.len() + 2 + bytes_text_len(&file.data);
+        let length: usize = self.iter().map(length).sum();
+        // Mostly printed as a part of all that a template sees: with room for what comes after.
+        out.reserve(length + length / 8);
+        out.push_str("map[");
+        for (index, file) in self.iter().enumerate() {
+            if index > 0 {
+                out.push(' ');
+            }
+            out.push_str(&file.name);
+            out.push(':');
+            write_bytes(out, &file.data);
+        }
+        out.push(']');
     }
 
     fn to_json(&self) -> Json {
