@@ -11,7 +11,9 @@ use serde_json::{Map, Number, Value};
 
 use crate::Part;
 use crate::error::{Error, Mark};
+use crate::go_syntax::go_syntax;
 use crate::number::{format_g, format_g32, format_json};
+use crate::quote::quote;
 use crate::resolve::{Dialect, Resolved, resolve_plain};
 use crate::tree::{Content, NodeId, Scalar, Tree};
 
@@ -27,11 +29,19 @@ pub(crate) struct Decoder<'t, 'a> {
     aliased_count: u64,
     /// The aliases being followed right now, to notice one inside itself.
     open_aliases: Vec<NodeId>,
-    /// Problems that Go notices only after all YAML is read, each kind after the one before; of
-    /// each the first is kept.
+    /// The first key that is there twice, which Go notices only after all YAML is read.
     duplicate: Option<Error>,
-    bad_key: Option<Error>,
-    bad_number: Option<Error>,
+    /// What Go notices after that, in the value that came out.
+    unsuited: Vec<Unsuited>,
+}
+
+/// Something in a value that JSON cannot say.
+struct Unsuited {
+    /// Go looks at the keys before it looks at the numbers.
+    is_number: bool,
+    error: Error,
+    /// A later pair with the same key replaced what it was in.
+    is_gone: bool,
 }
 
 /// One mapping under construction.
@@ -39,6 +49,8 @@ struct Pairs {
     values: Map<String, Value>,
     /// In strict mode, the keys as Go compares them: `1` and `"1"` are two.
     seen: std::collections::BTreeSet<String>,
+    /// Keys, as Go compares them, with what is unsuited below each.
+    unsuited: Vec<(String, Range<usize>)>,
 }
 
 impl<'t, 'a> Decoder<'t, 'a> {
@@ -52,8 +64,7 @@ impl<'t, 'a> Decoder<'t, 'a> {
             aliased_count: 0,
             open_aliases: Vec::new(),
             duplicate: None,
-            bad_key: None,
-            bad_number: None,
+            unsuited: Vec::new(),
         }
     }
 
@@ -63,7 +74,9 @@ impl<'t, 'a> Decoder<'t, 'a> {
             None => Value::Null,
             Some(root) => self.decode_node(root, part)?,
         };
-        match self.duplicate.or(self.bad_key).or(self.bad_number) {
+        let left = self.unsuited.into_iter().filter(|unsuited| !unsuited.is_gone);
+        let unsuited = left.min_by_key(|unsuited| unsuited.is_number).map(|first| first.error);
+        match self.duplicate.or(unsuited) {
             Some(error) => Err(error),
             None => Ok(value),
         }
@@ -108,7 +121,8 @@ impl<'t, 'a> Decoder<'t, 'a> {
             }
             Content::Mapping(pairs) => {
                 self.enter(node.mark())?;
-                let mut found = Pairs { values: Map::new(), seen: Default::default() };
+                let mut found =
+                    Pairs { values: Map::new(), seen: Default::default(), unsuited: Vec::new() };
                 self.decode_pairs(pairs, &mut found, part)?;
                 self.depth -= 1;
                 Ok(Value::Object(found.values))
@@ -161,7 +175,7 @@ impl<'t, 'a> Decoder<'t, 'a> {
             Resolved::Uint(number) => Value::from(number),
             Resolved::Float(number) => decode_float(number).unwrap_or_else(|| {
                 let message = format!("json: unsupported value: {}", format_g(number));
-                self.bad_number.get_or_insert_with(|| Error::conversion(Some(mark), message));
+                self.note_unsuited(true, mark, message);
                 Value::Null
             }),
             Resolved::Timestamp | Resolved::Str => {
@@ -190,9 +204,13 @@ impl<'t, 'a> Decoder<'t, 'a> {
                 self.merge(value_id, found, part)?;
                 continue;
             }
+            let noted = self.unsuited.len();
             let key = self.decode_key(key_id, value_id)?;
             let wanted = part.below(&key.text);
             let value = self.decode_node(value_id, wanted)?;
+            if noted < self.unsuited.len() || !found.unsuited.is_empty() {
+                self.replace_unsuited(found, &key, noted);
+            }
             if self.strict && !found.seen.insert(key.go_syntax()) {
                 let mark = tree.nodes[value_id].mark();
                 let message = format!("key {} already set in map", key.go_syntax());
@@ -247,7 +265,7 @@ impl<'t, 'a> Decoder<'t, 'a> {
         let Content::Scalar(scalar) = &node.content else {
             // An invalid key inside this one is reported first.
             self.decode_node(id, &Part::Nothing)?;
-            let key = self.go_syntax(id, 0);
+            let key = go_syntax(tree, id);
             return Err(Error::node(mark, format!("invalid map key: {key}")));
         };
         let (kind, text) = match resolve_scalar(scalar, node.mark())? {
@@ -270,40 +288,30 @@ impl<'t, 'a> Decoder<'t, 'a> {
 
     /// YAML knows such keys, JSON does not.
     fn refuse_key(&mut self, kind: &str, key: &str, value: NodeId, mark: Mark) {
-        if self.bad_key.is_none() {
-            let value = match self.go_syntax(value, 0) {
-                nil if nil == "interface {}(nil)" => "<nil>".to_owned(),
-                value => value,
-            };
-            let message =
-                format!("unsupported map key of type: {kind}, key: {key}, value: {value}");
-            self.bad_key = Some(Error::conversion(Some(mark), message));
+        let value = match go_syntax(self.tree, value) {
+            nil if nil == "interface {}(nil)" => "<nil>".to_owned(),
+            value => value,
+        };
+        let message = format!("unsupported map key of type: {kind}, key: {key}, value: {value}");
+        self.note_unsuited(false, mark, message);
+    }
+
+    fn note_unsuited(&mut self, is_number: bool, mark: Mark, message: String) {
+        // Nobody hears of the later ones unless the first one goes.
+        const KEPT: usize = 1000;
+        if self.unsuited.len() < KEPT {
+            let error = Error::conversion(Some(mark), message);
+            self.unsuited.push(Unsuited { is_number, error, is_gone: false });
         }
     }
 
-    /// Writes a node as Go's `%#v` does: people know `map[interface {}]interface {}{".Values.x":…`
-    /// as the sign of a template that was not rendered.
-    fn go_syntax(&self, id: NodeId, depth: usize) -> String {
-        const MAX_SHOWN_DEPTH: usize = 8;
-        let node = &self.tree.nodes[self.tree.resolve_alias(id)];
-        match &node.content {
-            _ if depth > MAX_SHOWN_DEPTH => "...".to_owned(),
-            Content::Scalar(scalar) => go_syntax_of_scalar(scalar, node.mark()),
-            Content::Sequence(items) => {
-                let items = self.tree.items(items).iter();
-                let items: Vec<_> = items.map(|item| self.go_syntax(*item, depth + 1)).collect();
-                format!("[]interface {{}}{{{}}}", items.join(", "))
-            }
-            Content::Mapping(pairs) => {
-                let one = |(key, value): (NodeId, NodeId)| {
-                    let key = self.go_syntax(key, depth + 1);
-                    format!("{key}:{}", self.go_syntax(value, depth + 1))
-                };
-                let pairs: Vec<_> = self.tree.pairs(pairs).map(one).collect();
-                format!("map[interface {{}}]interface {{}}{{{}}}", pairs.join(", "))
-            }
-            Content::Alias { .. } => "...".to_owned(),
+    /// What was noted since `noted` belongs to `key`, and what an earlier pair with it had is gone.
+    fn replace_unsuited(&mut self, found: &mut Pairs, key: &Key<'_>, noted: usize) {
+        let key = key.go_syntax();
+        for (_, places) in found.unsuited.extract_if(.., |(known, _)| *known == key) {
+            self.unsuited[places].iter_mut().for_each(|unsuited| unsuited.is_gone = true);
         }
+        found.unsuited.push((key, noted..self.unsuited.len()));
     }
 }
 
@@ -352,40 +360,8 @@ fn key_of_float(number: f64) -> String {
     }
 }
 
-/// Writes a string as Go's `%q` does, for error messages.
-fn quote(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => {
-                out.push('\\');
-                out.push(c);
-            }
-            '\n' => out.push_str("\\n"),
-            '\t' => out.push_str("\\t"),
-            '\r' => out.push_str("\\r"),
-            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
-}
-
-fn go_syntax_of_scalar(scalar: &Scalar<'_>, mark: Mark) -> String {
-    match resolve_scalar(scalar, mark) {
-        Ok(Resolved::Null) => "interface {}(nil)".to_owned(),
-        Ok(Resolved::Bool(flag)) => flag.to_string(),
-        Ok(Resolved::Int(number)) => number.to_string(),
-        Ok(Resolved::Uint(number)) => format!("{number:#x}"),
-        Ok(Resolved::Float(number)) => format_g(number),
-        _ => quote(&scalar.value),
-    }
-}
-
 /// What a scalar is, its tag considered.
-fn resolve_scalar(scalar: &Scalar<'_>, mark: Mark) -> Result<Resolved, Error> {
+pub(crate) fn resolve_scalar(scalar: &Scalar<'_>, mark: Mark) -> Result<Resolved, Error> {
     if scalar.tag.is_empty() {
         return Ok(match scalar.is_implicit {
             true => resolve_plain(&scalar.value, Dialect::V2),
@@ -404,8 +380,8 @@ fn resolve_scalar(scalar: &Scalar<'_>, mark: Mark) -> Result<Resolved, Error> {
         Resolved::Int(number) if wanted == "float" => return Ok(Resolved::Float(*number as f64)),
         Resolved::Int(_) | Resolved::Uint(_) => "int",
         Resolved::Float(_) => "float",
-        Resolved::Timestamp => "timestamp",
-        Resolved::Str => "str",
+        Resolved::Timestamp if wanted == "timestamp" => wanted,
+        Resolved::Timestamp | Resolved::Str => "str",
     };
     if found == wanted {
         return Ok(resolved);
@@ -429,7 +405,7 @@ fn decode_float(number: f64) -> Option<Value> {
     Number::from_f64(number).map(Value::Number)
 }
 
-fn scalar_text<'s>(scalar: &'s Scalar<'_>, mark: Mark) -> Result<Cow<'s, str>, Error> {
+pub(crate) fn scalar_text<'s>(scalar: &'s Scalar<'_>, mark: Mark) -> Result<Cow<'s, str>, Error> {
     if scalar.tag.text().strip_prefix(TAG_PREFIX) != Some("binary") {
         return Ok(Cow::Borrowed(&scalar.value));
     }

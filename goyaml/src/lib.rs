@@ -19,15 +19,18 @@
 //! ```
 #![warn(missing_docs)]
 
+mod characters;
 mod decode;
 mod documents;
 mod emit;
 mod error;
+mod go_syntax;
 pub mod json;
 mod json_read;
 mod number;
 mod parse;
 mod position;
+mod quote;
 mod resolve;
 mod scan;
 mod skim;
@@ -39,6 +42,7 @@ pub use documents::{Document, documents};
 pub use error::Error;
 pub use number::format_g as float_text;
 pub use position::{Position, Positions};
+pub use quote::{is_print, quote, quote_with};
 
 use resolve::Dialect;
 

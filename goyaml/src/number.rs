@@ -46,7 +46,22 @@ pub(crate) fn parse_float(text: &str) -> Option<f64> {
 
 /// Writes a number as Go's `strconv.FormatFloat(x, 'g', -1, 64)` does: `1e+06`, `0.5`, `1.5e-07`.
 pub fn format_g(number: f64) -> String {
-    format_shortest_g(&format!("{number:e}"))
+    format_shortest_g(&shortest(number))
+}
+
+/// The shortest text `d.ddde-7` that is read back as the number. Where two of them are equally
+/// near, Go takes the even one and Rust the larger one.
+fn shortest(number: f64) -> String {
+    /// Digits of which each combination is a number of its own.
+    const DISTINCT_DIGITS: usize = 15;
+    let shortest = format!("{number:e}");
+    let digits =
+        shortest.bytes().take_while(|byte| *byte != b'e').filter(u8::is_ascii_digit).count();
+    if digits <= DISTINCT_DIGITS {
+        return shortest;
+    }
+    let rounded = format!("{number:.*e}", digits - 1);
+    if rounded.parse() == Ok(number) { rounded } else { shortest }
 }
 
 /// The same with 32 bits, which is how `sigs.k8s.io/yaml` writes keys that are numbers.
@@ -99,7 +114,7 @@ fn positional(mantissa: &str, exponent: i32) -> String {
 /// an exponent.
 pub fn format_json(number: f64) -> String {
     let magnitude = number.abs();
-    format_json_shortest(&format!("{number:e}"), !(1e-6..1e21).contains(&magnitude))
+    format_json_shortest(&shortest(number), !(1e-6..1e21).contains(&magnitude))
 }
 
 /// The same for a 32 bit number, which has fewer digits.

@@ -7,26 +7,26 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use crate::characters::{find_forbidden, forbidden_character};
 use crate::error::{Error, Mark};
-use crate::scan::{Kind, Scanner};
+use crate::scan::{Kind, Scanner, Token};
 use crate::tree::{Content, Node, NodeId, Scalar, Tag, Tree};
 
+/// So many bytes Go reads at a time.
+const READ_SIZE: usize = 512;
+
 /// Parses the first document of `text`; what comes after it is not looked at, except for
-/// characters that no YAML text may contain.
+/// characters that no YAML text may contain, as far as Go reads.
 pub(crate) fn parse(text: &str, max_depth: usize) -> Result<Tree<'_>, Error> {
-    check_characters(text)?;
-    let mut parser = Parser {
-        scanner: Scanner::new(text, max_depth),
-        nodes: Vec::with_capacity(expected_nodes(text)),
-        children: Vec::new(),
-        open: Vec::new(),
-        anchors: BTreeMap::new(),
-        prefixes: vec![("!", "!".to_owned()), ("!!", "tag:yaml.org,2002:".to_owned())],
-        depth: 0,
-        max_depth,
+    let Some(at) = find_forbidden(text) else {
+        return Parser::new(text, max_depth).parse().0;
     };
-    let root = parser.parse_document()?;
-    Ok(Tree { nodes: parser.nodes, children: parser.children, root })
+    // Go refuses the character when it reads it, so what it finds without reading on counts.
+    let read = text.floor_char_boundary(at / READ_SIZE * READ_SIZE);
+    match Parser::new(&text[..read], max_depth).parse() {
+        (result, reach) if reach <= read => result,
+        _ => Err(forbidden_character(text, at)),
+    }
 }
 
 /// Manifests have a key and a value on most lines. Room that stays empty costs next to nothing;
@@ -68,6 +68,27 @@ enum Place {
 }
 
 impl<'a> Parser<'a> {
+    fn new(text: &'a str, max_depth: usize) -> Self {
+        Self {
+            scanner: Scanner::new(text, max_depth),
+            nodes: Vec::with_capacity(expected_nodes(text)),
+            children: Vec::new(),
+            open: Vec::new(),
+            anchors: BTreeMap::new(),
+            prefixes: vec![("!", "!".to_owned()), ("!!", "tag:yaml.org,2002:".to_owned())],
+            depth: 0,
+            max_depth,
+        }
+    }
+
+    /// The document, and how far into the text it was necessary to look.
+    fn parse(mut self) -> (Result<Tree<'a>, Error>, usize) {
+        let root = self.parse_document();
+        let reach = self.scanner.reach();
+        let (nodes, children) = (self.nodes, self.children);
+        (root.map(|root| Tree { nodes, children, root }), reach)
+    }
+
     fn parse_document(&mut self) -> Result<Option<NodeId>, Error> {
         let root = match self.scanner.peek()?.kind {
             Kind::StreamEnd => return Ok(None),
@@ -187,7 +208,7 @@ impl<'a> Parser<'a> {
 
     fn parse_properties(&mut self, start: Mark) -> Result<Properties<'a>, Error> {
         let mut found = Properties::default();
-        let mut has_tag = false;
+        let mut tag = None;
         // At most one of each, in either order.
         for _ in 0..2 {
             match &self.scanner.peek()?.kind {
@@ -195,15 +216,14 @@ impl<'a> Parser<'a> {
                     found.anchor = Some(name);
                     self.scanner.take()?;
                 }
-                Kind::Tag { .. } if !has_tag => {
-                    has_tag = true;
-                    let token = self.scanner.take()?;
-                    if let Kind::Tag { handle, suffix } = token.kind {
-                        found.tag = Tag::new(self.resolve_tag(handle, suffix, start, token.mark)?);
-                    }
-                }
+                Kind::Tag { .. } if tag.is_none() => tag = Some(self.scanner.take()?),
                 _ => break,
             }
+        }
+        if let Some(Token { kind: Kind::Tag { handle, suffix }, mark }) = tag {
+            // Go has read on before it asks what the tag stands for.
+            self.scanner.peek()?;
+            found.tag = Tag::new(self.resolve_tag(handle, suffix, start, mark)?);
         }
         Ok(found)
     }
@@ -445,50 +465,4 @@ fn is_document_boundary(kind: &Kind<'_>) -> bool {
             | Kind::DocumentEnd
             | Kind::StreamEnd
     )
-}
-
-/// Refuses the characters that YAML 1.1 forbids everywhere, even in quotes.
-fn check_characters(text: &str) -> Result<(), Error> {
-    match unusual_characters(text).find(|(_, c)| !is_allowed(*c)) {
-        None => Ok(()),
-        Some((at, _)) => {
-            let line = text[..at].matches('\n').count() as u32;
-            let column = text[..at].chars().rev().take_while(|c| *c != '\n').count() as u32;
-            let mark = Mark { index: 0, line, column };
-            Err(Error::node(mark, "control characters are not allowed"))
-        }
-    }
-}
-
-/// The characters other than printable ASCII, tabs and `\n`, and where they are.
-pub(crate) fn unusual_characters(text: &str) -> impl Iterator<Item = (usize, char)> + '_ {
-    const CHUNK: usize = 64;
-    let is_unusual = |byte: u8| {
-        u8::from(byte.wrapping_sub(b' ') > b'~' - b' ')
-            & u8::from(byte != b'\t')
-            & u8::from(byte != b'\n')
-    };
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        // Many bytes at a time, which only a loop without a way out and without a choice allows;
-        // most texts need no second look.
-        let rest = &text.as_bytes()[at..];
-        let usual = rest
-            .chunks(CHUNK)
-            .take_while(|some| some.iter().fold(0, |any, byte| any | is_unusual(*byte)) == 0);
-        let usual = usual.count() * CHUNK;
-        let rest = rest.get(usual..)?;
-        at += usual + rest.iter().position(|byte| is_unusual(*byte) != 0)?;
-        let place = at;
-        let c = text[place..].chars().next()?;
-        at += c.len_utf8();
-        Some((place, c))
-    })
-}
-
-/// Can this character stand in a YAML text at all?
-pub(crate) fn is_allowed(c: char) -> bool {
-    matches!(c,
-        ' '..='~' | '\t' | '\n' | '\r' | '\u{85}'
-        | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }

@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 
+use crate::characters::is_allowed;
 use crate::error::{Error, Mark};
-use crate::parse::is_allowed;
 
 /// How long a quoted key may be, quotes included.
 const KEY_CHARACTERS: usize = 1024;
@@ -29,6 +29,10 @@ pub(super) fn pass_through_json(text: &str, is_key: bool) -> (Cow<'_, str>, Opti
         let error = Error::node(at, "did not find expected ',' or '}'");
         return (Cow::Borrowed(text), Some(error));
     }
+    if has_break && has_document_indicator(text) {
+        let error = Error::node(at, "found unexpected document indicator");
+        return (Cow::Borrowed(text), Some(error));
+    }
     (if has_break { Cow::Owned(fold_next_lines(text)) } else { Cow::Borrowed(text) }, None)
 }
 
@@ -43,6 +47,15 @@ fn json_width(c: char) -> usize {
         '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\u{1f}' => 6,
         _ => 1,
     }
+}
+
+/// Does a line of its own look like the start or the end of a document?
+fn has_document_indicator(text: &str) -> bool {
+    text.match_indices('\u{85}').any(|(at, line_break)| {
+        let line = &text[at + line_break.len()..];
+        let rest = line.strip_prefix("---").or_else(|| line.strip_prefix("..."));
+        rest.is_some_and(|rest| rest.starts_with([' ', '\u{85}']))
+    })
 }
 
 /// The one line break that JSON does not escape is folded: one becomes a space, more become

@@ -15,8 +15,10 @@ pub(crate) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
+    /// A byte order mark in front says how the text is encoded and is no part of it.
     pub(crate) fn new(text: &'a str) -> Cursor<'a> {
-        Cursor { text, bytes: text.as_bytes(), pos: 0, mark: Mark::default() }
+        let pos = text.len() - text.strip_prefix('\u{feff}').unwrap_or(text).len();
+        Cursor { text, bytes: text.as_bytes(), pos, mark: Mark::default() }
     }
 
     pub(crate) fn mark(&self) -> Mark {

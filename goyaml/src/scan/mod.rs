@@ -60,6 +60,13 @@ struct SimpleKey {
     mark: Mark,
 }
 
+impl SimpleKey {
+    /// Is `colon` near enough to make a key of it?
+    fn reaches(&self, colon: Mark) -> bool {
+        self.mark.line == colon.line && colon.index <= self.mark.index + SIMPLE_KEY_LENGTH
+    }
+}
+
 pub(crate) struct Scanner<'a> {
     cursor: Cursor<'a>,
     queue: VecDeque<Token<'a>>,
@@ -89,6 +96,12 @@ impl<'a> Scanner<'a> {
             indents: Vec::new(),
             max_depth,
         }
+    }
+
+    /// How far into the text it was necessary to look, counted in bytes: up to what tells a
+    /// document's end (`--- `) from a token.
+    pub(crate) fn reach(&self) -> usize {
+        self.cursor.pos() + "--- ".len()
     }
 
     /// The next token, which stays where it is.
@@ -147,17 +160,14 @@ impl<'a> Scanner<'a> {
 
     fn is_still_key(&mut self, level: usize) -> Result<bool, Error> {
         let (key, now) = (self.simple_keys[level], self.cursor.mark());
-        if !key.possible {
-            return Ok(false);
+        if !key.possible || key.reaches(now) {
+            return Ok(key.possible);
         }
-        if key.mark.line < now.line || key.mark.index + SIMPLE_KEY_LENGTH < now.index {
-            if key.required {
-                return Err(self.no_colon(key.mark));
-            }
-            self.simple_keys[level].possible = false;
-            return Ok(false);
+        if key.required {
+            return Err(self.no_colon(key.mark));
         }
-        Ok(true)
+        self.simple_keys[level].possible = false;
+        Ok(false)
     }
 
     fn no_colon(&self, key: Mark) -> Error {
@@ -196,7 +206,7 @@ impl<'a> Scanner<'a> {
     /// once, not put in front later as [`Scanner::fetch_value`] does.
     fn take_simple_key(&mut self, start: Mark) -> Result<bool, Error> {
         let key = self.simple_keys[0];
-        if !key.possible || key.mark != start || !self.is_still_key(0)? {
+        if !key.possible || key.mark != start || !key.reaches(self.cursor.mark()) {
             return Ok(false);
         }
         self.simple_keys[0].possible = false;
@@ -293,7 +303,7 @@ impl<'a> Scanner<'a> {
 
     fn skip_to_token(&mut self) {
         loop {
-            if self.cursor.pos() == 0 && self.cursor.is_byte_order_mark() {
+            if self.cursor.mark().index == 0 && self.cursor.is_byte_order_mark() {
                 self.cursor.skip();
             }
             // A tab is no indentation, so it may not stand where a block key could start.

@@ -12,7 +12,7 @@ use memchr::{memchr, memchr3};
 use serde_json::{Map, Value};
 
 use crate::Part;
-use crate::parse::{is_allowed, unusual_characters};
+use crate::characters::{is_allowed, unusual_characters};
 use crate::resolve::{Dialect, Resolved, resolve_plain};
 
 /// Nesting and lengths of keys up to which no bound of the whole way can be met.

@@ -4,6 +4,7 @@
 //! which `tests/golden/record/main.go` tells how.
 
 mod bounds;
+mod generated;
 mod go_golden;
 mod places;
 mod skim;

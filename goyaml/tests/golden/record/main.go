@@ -11,170 +11,16 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"flag"
-	"fmt"
 	"math/rand"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strconv"
+	"record/judge"
 	"strings"
-	"unicode"
 
-	yaml3 "go.yaml.in/yaml/v3"
 	"sigs.k8s.io/yaml"
 )
-
-type readCase struct {
-	In     string `json:"in"`
-	JSON   string `json:"json,omitempty"`
-	Err    string `json:"err,omitempty"`
-	Strict string `json:"strict,omitempty"`
-}
-
-type writeCase struct {
-	In      json.RawMessage `json:"in"`
-	YAML    string          `json:"yaml"`
-	Err     string          `json:"err,omitempty"`
-	Pretty  string          `json:"pretty"`
-	JSON    string          `json:"json"`
-	Raw     string          `json:"raw,omitempty"`
-	Indent  string          `json:"indent,omitempty"`
-	Float64 string          `json:"float64,omitempty"`
-}
-
-type jsonCase struct {
-	In   string `json:"in"`
-	JSON string `json:"json,omitempty"`
-	Err  string `json:"err,omitempty"`
-}
-
-func readJSON(in string) (c jsonCase) {
-	c.In = in
-	var v any
-	if err := json.Unmarshal([]byte(in), &v); err != nil {
-		c.Err = err.Error()
-	} else {
-		c.JSON = encode(v, true, "")
-	}
-	return c
-}
-
-type splitCase struct {
-	In   string   `json:"in"`
-	Docs []string `json:"docs"`
-}
-
-// Helm's rule (Helm 4.3.1, pkg/release/v1/util): trim, split here, leave out the blank ones.
-var separator = regexp.MustCompile(`(?m)^---[ \t]*`)
-
-func split(in string) splitCase {
-	c := splitCase{In: in, Docs: []string{}}
-	for _, d := range separator.Split(strings.TrimLeftFunc(in, unicode.IsSpace), -1) {
-		if strings.TrimSpace(d) != "" {
-			c.Docs = append(c.Docs, strings.TrimLeftFunc(d, unicode.IsSpace))
-		}
-	}
-	return c
-}
-
-func read(in string) (c readCase) {
-	c.In = in
-	defer func() {
-		if r := recover(); r != nil {
-			c.Err = fmt.Sprint("panic: ", r)
-		}
-	}()
-	out, err := yaml.YAMLToJSON([]byte(in))
-	if err != nil {
-		c.Err = err.Error()
-	} else {
-		c.JSON = string(out)
-	}
-	if _, err := yaml.YAMLToJSONStrict([]byte(in)); err != nil && err.Error() != c.Err {
-		c.Strict = err.Error()
-	}
-	return c
-}
-
-// native turns json.Number into what Rust's serde_json has: integers that fit, floats otherwise.
-func native(v any) any {
-	switch v := v.(type) {
-	case json.Number:
-		if n, err := strconv.ParseInt(v.String(), 10, 64); err == nil && v.String() != "-0" {
-			return n
-		}
-		if n, err := strconv.ParseUint(v.String(), 10, 64); err == nil {
-			return n
-		}
-		f, _ := v.Float64()
-		return f
-	case []any:
-		for i := range v {
-			v[i] = native(v[i])
-		}
-	case map[string]any:
-		for k := range v {
-			v[k] = native(v[k])
-		}
-	}
-	return v
-}
-
-func decode(in string) (any, error) {
-	d := json.NewDecoder(strings.NewReader(in))
-	d.UseNumber()
-	var v any
-	err := d.Decode(&v)
-	return native(v), err
-}
-
-func encode(v any, html bool, indent string) string {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(html)
-	e.SetIndent("", indent)
-	if err := e.Encode(v); err != nil {
-		panic(err)
-	}
-	return strings.TrimSuffix(b.String(), "\n")
-}
-
-func write(in string) (c writeCase) {
-	v, err := decode(in)
-	if err != nil {
-		panic(fmt.Sprintf("%v: %q", err, in))
-	}
-	c.In = json.RawMessage(in)
-	out, err := yaml.Marshal(v)
-	c.YAML = string(out)
-	if err != nil {
-		c.Err = err.Error()
-	}
-	var b bytes.Buffer
-	e := yaml3.NewEncoder(&b)
-	e.SetIndent(2)
-	if err := e.Encode(v); err != nil {
-		panic(err)
-	}
-	c.Pretty = b.String()
-	c.JSON = encode(v, true, "")
-	if raw := encode(v, false, ""); raw != c.JSON {
-		c.Raw = raw
-	}
-	if indent := encode(v, true, "  "); indent != c.JSON {
-		c.Indent = indent
-	}
-	var floats any
-	if json.Unmarshal([]byte(in), &floats) == nil {
-		if f := encode(floats, true, ""); f != c.JSON {
-			c.Float64 = f
-		}
-	}
-	return c
-}
 
 func quote(s string) string {
 	out, _ := json.Marshal(s)
@@ -245,10 +91,10 @@ func main() {
 	r := rand.New(rand.NewSource(*seed))
 	for i := 0; i < *count; i++ {
 		reads = append(reads, randomText(r, yamlPieces, 12))
-		writes = append(writes, encode(randomValue(r, 4), false, ""))
+		writes = append(writes, judge.Encode(randomValue(r, 4), false, ""))
 	}
 
-	save(filepath.Join(*out, "read.jsonl"), reads, func(s string) any { return read(s) })
+	save(filepath.Join(*out, "read.jsonl"), reads, func(s string) any { return judge.Read(s) })
 	var texts []string
 	if *files == "" {
 		texts = append(texts, jsonCases...)
@@ -260,9 +106,9 @@ func main() {
 	for i := 0; i < *count; i++ {
 		streams = append(streams, randomText(r, streamPieces, 10))
 	}
-	save(filepath.Join(*out, "split.jsonl"), streams, func(s string) any { return split(s) })
-	save(filepath.Join(*out, "json.jsonl"), texts, func(s string) any { return readJSON(s) })
-	save(filepath.Join(*out, "write.jsonl"), writes, func(s string) any { return write(s) })
+	save(filepath.Join(*out, "split.jsonl"), streams, func(s string) any { return judge.Split(s) })
+	save(filepath.Join(*out, "json.jsonl"), texts, func(s string) any { return judge.ReadJSON(s) })
+	save(filepath.Join(*out, "write.jsonl"), writes, func(s string) any { return judge.Write(s) })
 }
 
 func save(name string, ins []string, one func(string) any) {
@@ -277,7 +123,7 @@ func save(name string, ins []string, one func(string) any) {
 			continue
 		}
 		seen[in] = true
-		w.WriteString(encode(one(in), false, "") + "\n")
+		w.WriteString(judge.Encode(one(in), false, "") + "\n")
 	}
 	if err := w.Flush(); err != nil {
 		panic(err)
