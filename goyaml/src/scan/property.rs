@@ -5,6 +5,9 @@
 use super::{Kind, Scanner};
 use crate::error::{Error, Mark};
 
+/// `%41`
+const ESCAPE_WIDTH: usize = 3;
+
 impl<'a> Scanner<'a> {
     fn fail(&self, start: Mark, message: &str) -> Error {
         Error::scanner(self.cursor.mark(), start, message)
@@ -172,17 +175,38 @@ impl<'a> Scanner<'a> {
         if !found {
             return Err(self.fail(start, "did not find expected tag URI"));
         }
-        String::from_utf8(uri).map_err(|_| self.fail(start, "found an incorrect UTF-8 octet"))
+        // What is no character all the same names no tag that anyone knows.
+        Ok(String::from_utf8_lossy(&uri).into_owned())
     }
 
+    /// Scans one character, which takes several escapes beyond ASCII.
     fn scan_uri_escape(&mut self, start: Mark, uri: &mut Vec<u8>) -> Result<(), Error> {
-        let digit = |ahead| char::from(self.cursor.peek(ahead)).to_digit(16);
-        match (digit(1), digit(2)) {
-            (Some(high), Some(low)) => {
-                uri.push((high << 4 | low) as u8);
-                self.cursor.skip_ascii(3);
-                Ok(())
+        let leading = self.scan_octet(start)?;
+        let trailing_count = match leading {
+            0x00..=0x7F => 0,
+            0xC0..=0xDF => 1,
+            0xE0..=0xEF => 2,
+            0xF0..=0xF7 => 3,
+            _ => return Err(self.fail(start, "found an incorrect leading UTF-8 octet")),
+        };
+        self.cursor.skip_ascii(ESCAPE_WIDTH);
+        uri.push(leading);
+        for _ in 0..trailing_count {
+            let octet = self.scan_octet(start)?;
+            if octet & 0xC0 != 0x80 {
+                return Err(self.fail(start, "found an incorrect trailing UTF-8 octet"));
             }
+            self.cursor.skip_ascii(ESCAPE_WIDTH);
+            uri.push(octet);
+        }
+        Ok(())
+    }
+
+    /// The byte that `%41` stands for; the cursor stays in front of it.
+    fn scan_octet(&self, start: Mark) -> Result<u8, Error> {
+        let digit = |ahead| char::from(self.cursor.peek(ahead)).to_digit(16);
+        match (self.cursor.peek(0), digit(1), digit(2)) {
+            (b'%', Some(high), Some(low)) => Ok((high << 4 | low) as u8),
             _ => Err(self.fail(start, "did not find URI escaped octet")),
         }
     }

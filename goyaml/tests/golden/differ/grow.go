@@ -111,7 +111,7 @@ func (g *gen) properties() string {
 		tag = " " + g.pick("!", "!x", "!!str", "!x%21y", "!<!x>", "!<tag:yaml.org,2002:str>")
 	}
 	if tag != "" && !g.tame {
-		tag = " " + g.pick("!!str", "!!str", "!!int", "!!float", "!!bool", "!!null", "!!map", "!!seq", "!!binary", "!!timestamp", "!!set", "!!omap", "!!merge", "!x", "!e!str", "!<tag:yaml.org,2002:str>", "!<!x>", "!x%21y", "!!", "!e!", "!x!y", "!a,b", "!<", "!%zz", "!!float", "!!int")
+		tag = " " + g.pick("!!str", "!!str", "!!int", "!!float", "!!bool", "!!null", "!!map", "!!seq", "!!binary", "!!timestamp", "!!set", "!!omap", "!!merge", "!x", "!e!str", "!<tag:yaml.org,2002:str>", "!<!x>", "!x%21y", "!!", "!e!", "!x!y", "!a,b", "!<", "!%zz", "!%c3%a9", "!x%e2%80", "!%"+g.pick("41", "80", "c3", "f0", "ff")+"%a9", "!!float", "!!int")
 	}
 	if g.chance(50) {
 		return anchor + tag
