@@ -3,6 +3,9 @@
 //! Owns the text forms of `strconv`. Knows nothing of YAML or JSON around them.
 //! Start at [`format_g`].
 
+use std::fmt::LowerExp;
+use std::str::FromStr;
+
 /// Reads an integer as Go's `strconv.ParseInt(text, 0, 64)` does, base prefixes and sign
 /// included; `None` when it is none or does not fit.
 pub(crate) fn parse_int(text: &str) -> Option<i64> {
@@ -46,27 +49,37 @@ pub(crate) fn parse_float(text: &str) -> Option<f64> {
 
 /// Writes a number as Go's `strconv.FormatFloat(x, 'g', -1, 64)` does: `1e+06`, `0.5`, `1.5e-07`.
 pub fn format_g(number: f64) -> String {
-    format_shortest_g(&shortest(number))
+    format_shortest_g(&shortest64(number))
 }
 
 /// The shortest text `d.ddde-7` that is read back as the number. Where two of them are equally
-/// near, Go takes the even one and Rust the larger one.
-fn shortest(number: f64) -> String {
-    /// Digits of which each combination is a number of its own.
-    const DISTINCT_DIGITS: usize = 15;
+/// near, Go takes the even one and Rust the larger one. Up to `distinct` digits there are no two,
+/// for each combination is a number of its own.
+fn shortest<T>(number: T, distinct: u32) -> String
+where
+    T: Copy + LowerExp + FromStr + PartialEq,
+{
     let shortest = format!("{number:e}");
-    let digits =
-        shortest.bytes().take_while(|byte| *byte != b'e').filter(u8::is_ascii_digit).count();
-    if digits <= DISTINCT_DIGITS {
+    let mantissa = shortest.bytes().take_while(|byte| *byte != b'e');
+    let digits = mantissa.filter(u8::is_ascii_digit).count();
+    if digits <= distinct as usize {
         return shortest;
     }
     let rounded = format!("{number:.*e}", digits - 1);
-    if rounded.parse() == Ok(number) { rounded } else { shortest }
+    if rounded.parse().is_ok_and(|read: T| read == number) { rounded } else { shortest }
+}
+
+fn shortest64(number: f64) -> String {
+    shortest(number, f64::DIGITS)
+}
+
+fn shortest32(number: f32) -> String {
+    shortest(number, f32::DIGITS)
 }
 
 /// The same with 32 bits, which is how `sigs.k8s.io/yaml` writes keys that are numbers.
 pub(crate) fn format_g32(number: f64) -> String {
-    format_shortest_g(&format!("{:e}", number as f32))
+    format_shortest_g(&shortest32(number as f32))
 }
 
 /// From Rust's shortest form `d.ddde-7` to Go's.
@@ -114,13 +127,13 @@ fn positional(mantissa: &str, exponent: i32) -> String {
 /// an exponent.
 pub fn format_json(number: f64) -> String {
     let magnitude = number.abs();
-    format_json_shortest(&shortest(number), !(1e-6..1e21).contains(&magnitude))
+    format_json_shortest(&shortest64(number), !(1e-6..1e21).contains(&magnitude))
 }
 
 /// The same for a 32 bit number, which has fewer digits.
 pub(crate) fn format_json32(number: f32) -> String {
     let magnitude = number.abs();
-    format_json_shortest(&format!("{number:e}"), !(1e-6..1e21).contains(&magnitude))
+    format_json_shortest(&shortest32(number), !(1e-6..1e21).contains(&magnitude))
 }
 
 fn format_json_shortest(scientific: &str, exponential: bool) -> String {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/rand"
+	"strconv"
 	"strings"
 )
 
@@ -73,6 +74,9 @@ func (g *gen) number() string {
 			"18446744073709551615", "18446744073709551616", "9007199254740993", "0x7fffffffffffffff", "0xffffffffffffffff",
 			"-0x8000000000000000", "0x10000000000000000", "1e308", "1e309", "5e-324", "1e-400", "-0", "-0.0", "0e0")
 	case 7:
+		// Halves of halves lie between two shorter numbers.
+		return g.sign() + strconv.FormatFloat(float64(g.Int63()>>g.Intn(60))/64, 'f', -1, 64)
+	case 8:
 		return g.sign() + g.pick(".inf", ".Inf", ".INF", ".nan", ".NaN", ".NAN", "inf", "nan", ".iNf", "Infinity")
 	}
 	return g.sign() + g.digits()
