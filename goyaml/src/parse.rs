@@ -12,7 +12,7 @@ use crate::error::{Error, Mark};
 use crate::scan::{Kind, Scanner, Token};
 use crate::tree::{Content, Node, NodeId, Scalar, Tag, Tree};
 
-/// So many bytes Go reads at a time.
+/// So many bytes Go reads at a time, less those of a character that is not complete.
 const READ_SIZE: usize = 512;
 
 /// Parses the first document of `text`; what comes after it is not looked at, except for
@@ -22,7 +22,9 @@ pub(crate) fn parse(text: &str, max_depth: usize) -> Result<Tree<'_>, Error> {
         return Parser::new(text, max_depth).parse().0;
     };
     // Go refuses the character when it reads it, so what it finds without reading on counts.
-    let read = text.floor_char_boundary(at / READ_SIZE * READ_SIZE);
+    let reads =
+        std::iter::successors(Some(0), |end| Some(text.floor_char_boundary(end + READ_SIZE)));
+    let read = reads.take_while(|end| *end <= at).last().unwrap_or(0);
     match Parser::new(&text[..read], max_depth).parse() {
         (result, reach) if reach <= read => result,
         _ => Err(forbidden_character(text, at)),
