@@ -93,7 +93,7 @@ func (g *gen) timestamp() string {
 	return day + g.pick("T", "t", " ", "  ", "\t", "") + clock + g.pick("", "."+g.digits(), ",5") + zone
 }
 
-var special = []string{"", "~", "null", "Null", "NULL", "nULL", "true", "True", "TRUE", "tRue", "false", "y", "Y", "n", "N", "yes", "Yes", "YES", "yEs", "no", "NO", "on", "On", "ON", "oN", "off", "Off", "OFF", "---a", "-a", "a-", ":a", "a# b", "a #b", "~x", "<no value>", "<<", "=", "-", "--", "---", "...", "?", ":", "!", "&", "*", "|", ">", "@", "`", "%", "#", "[]", "{}", "[", "]", "{", "}", ",", "'", "\"", "''", "\"\"", "\\", "- a", "? a", ": a", "a: b", "a:", "#a", "!!str", "!x", "&a", "*a", "--- a", "... a", "%YAML 1.1", "{{ .x }}"}
+var special = []string{"", "~", "null", "Null", "NULL", "nULL", "true", "True", "TRUE", "tRue", "false", "y", "Y", "n", "N", "yes", "Yes", "YES", "yEs", "no", "NO", "on", "On", "ON", "oN", "off", "Off", "OFF", "---a", "-a", "a-", ":a", "a# b", "a #b", "~x", "<no value>", "<<", "=", "-", "--", "---", "...", "?", ":", "!", "&", "*", "|", ">", "@", "`", "%", "#", "[]", "{}", "[", "]", "{", "}", ",", "'", "\"", "''", "\"\"", "\\", "- a", "? a", ": a", "a: b", "a:", ":a", "a #b", "a# b", "#a", "!!str", "!x", "&a", "*a", "--- a", "... a", "%YAML 1.1", "{{ .x }}"}
 
 // tameCount of the special words can stand without quotes.
 const tameCount = 35
