@@ -208,7 +208,7 @@ impl<'t, 'a> Decoder<'t, 'a> {
             let key = self.decode_key(key_id, value_id)?;
             let wanted = part.below(&key.text);
             let value = self.decode_node(value_id, wanted)?;
-            if noted < self.unsuited.len() || !found.unsuited.is_empty() {
+            if !self.unsuited.is_empty() {
                 self.replace_unsuited(found, &key, noted);
             }
             if self.strict && !found.seen.insert(key.go_syntax()) {
@@ -306,12 +306,15 @@ impl<'t, 'a> Decoder<'t, 'a> {
     }
 
     /// What was noted since `noted` belongs to `key`, and what an earlier pair with it had is gone.
+    #[cold]
     fn replace_unsuited(&mut self, found: &mut Pairs, key: &Key<'_>, noted: usize) {
         let key = key.go_syntax();
         for (_, places) in found.unsuited.extract_if(.., |(known, _)| *known == key) {
             self.unsuited[places].iter_mut().for_each(|unsuited| unsuited.is_gone = true);
         }
-        found.unsuited.push((key, noted..self.unsuited.len()));
+        if noted < self.unsuited.len() {
+            found.unsuited.push((key, noted..self.unsuited.len()));
+        }
     }
 }
 
