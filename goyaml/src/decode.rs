@@ -37,11 +37,41 @@ pub(crate) struct Decoder<'t, 'a> {
 
 /// Something in a value that JSON cannot say.
 struct Unsuited {
-    /// Go looks at the keys before it looks at the numbers.
-    is_number: bool,
-    error: Error,
+    what: Unsuitable,
+    mark: Mark,
     /// A later pair with the same key replaced what it was in.
     is_gone: bool,
+}
+
+enum Unsuitable {
+    /// YAML knows such keys, JSON does not.
+    Key {
+        kind: &'static str,
+        key: String,
+        value: NodeId,
+    },
+    Number(f64),
+}
+
+impl Unsuited {
+    /// Go looks at the keys before it looks at the numbers.
+    fn is_number(&self) -> bool {
+        matches!(self.what, Unsuitable::Number(_))
+    }
+
+    fn error(&self, tree: &Tree<'_>) -> Error {
+        let message = match &self.what {
+            Unsuitable::Number(number) => format!("json: unsupported value: {}", format_g(*number)),
+            Unsuitable::Key { kind, key, value } => {
+                let value = match go_syntax(tree, *value) {
+                    nil if nil == "interface {}(nil)" => "<nil>".to_owned(),
+                    value => value,
+                };
+                format!("unsupported map key of type: {kind}, key: {key}, value: {value}")
+            }
+        };
+        Error::conversion(Some(self.mark), message)
+    }
 }
 
 /// One mapping under construction.
@@ -74,9 +104,9 @@ impl<'t, 'a> Decoder<'t, 'a> {
             None => Value::Null,
             Some(root) => self.decode_node(root, part)?,
         };
-        let left = self.unsuited.into_iter().filter(|unsuited| !unsuited.is_gone);
-        let unsuited = left.min_by_key(|unsuited| unsuited.is_number).map(|first| first.error);
-        match self.duplicate.or(unsuited) {
+        let left = self.unsuited.iter().filter(|unsuited| !unsuited.is_gone);
+        let first = left.min_by_key(|unsuited| unsuited.is_number());
+        match self.duplicate.or_else(|| first.map(|first| first.error(self.tree))) {
             Some(error) => Err(error),
             None => Ok(value),
         }
@@ -174,8 +204,7 @@ impl<'t, 'a> Decoder<'t, 'a> {
             Resolved::Int(number) => Value::from(number),
             Resolved::Uint(number) => Value::from(number),
             Resolved::Float(number) => decode_float(number).unwrap_or_else(|| {
-                let message = format!("json: unsupported value: {}", format_g(number));
-                self.note_unsuited(true, mark, message);
+                self.note_unsuited(Unsuitable::Number(number), mark);
                 Value::Null
             }),
             Resolved::Timestamp | Resolved::Str => {
@@ -275,33 +304,24 @@ impl<'t, 'a> Decoder<'t, 'a> {
             Resolved::Int(number) => (KeyKind::Other, Cow::Owned(number.to_string())),
             Resolved::Float(number) => (KeyKind::Float, Cow::Owned(key_of_float(number))),
             Resolved::Null => {
-                self.refuse_key("%!s(<nil>)", "<nil>", value_id, mark);
+                let (kind, key) = ("%!s(<nil>)", "<nil>".to_owned());
+                self.note_unsuited(Unsuitable::Key { kind, key, value: value_id }, mark);
                 (KeyKind::Other, Cow::Borrowed("<nil>"))
             }
             Resolved::Uint(number) => {
-                self.refuse_key("uint64", &format!("{number:#x}"), value_id, mark);
+                let (kind, key) = ("uint64", format!("{number:#x}"));
+                self.note_unsuited(Unsuitable::Key { kind, key, value: value_id }, mark);
                 (KeyKind::Other, Cow::Owned(number.to_string()))
             }
         };
         Ok(Key { kind, text })
     }
 
-    /// YAML knows such keys, JSON does not.
-    fn refuse_key(&mut self, kind: &str, key: &str, value: NodeId, mark: Mark) {
-        let value = match go_syntax(self.tree, value) {
-            nil if nil == "interface {}(nil)" => "<nil>".to_owned(),
-            value => value,
-        };
-        let message = format!("unsupported map key of type: {kind}, key: {key}, value: {value}");
-        self.note_unsuited(false, mark, message);
-    }
-
-    fn note_unsuited(&mut self, is_number: bool, mark: Mark, message: String) {
+    fn note_unsuited(&mut self, what: Unsuitable, mark: Mark) {
         // Nobody hears of the later ones unless the first one goes.
         const KEPT: usize = 1000;
         if self.unsuited.len() < KEPT {
-            let error = Error::conversion(Some(mark), message);
-            self.unsuited.push(Unsuited { is_number, error, is_gone: false });
+            self.unsuited.push(Unsuited { what, mark, is_gone: false });
         }
     }
 

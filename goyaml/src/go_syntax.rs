@@ -4,6 +4,7 @@
 //! not rendered. Owns the order of keys in it. Start at [`go_syntax`].
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use crate::decode::{resolve_scalar, scalar_text};
 use crate::error::Mark;
@@ -12,56 +13,78 @@ use crate::quote::quote;
 use crate::resolve::Resolved;
 use crate::tree::{Content, NodeId, Scalar, Tree};
 
-/// What is nested deeper is left out, for aliases can make much of little.
+/// What is nested deeper is left out, and so is what comes after so many nodes: aliases can make
+/// much of little.
 const MAX_SHOWN_DEPTH: usize = 8;
+const MAX_SHOWN_NODES: usize = 10_000;
 
 /// The value of a node as Go's syntax.
 pub(crate) fn go_syntax(tree: &Tree<'_>, id: NodeId) -> String {
-    show(tree, id, 0)
+    Show { tree, left: MAX_SHOWN_NODES }.node(id, 0)
 }
 
-fn show(tree: &Tree<'_>, id: NodeId, depth: usize) -> String {
-    let node = &tree.nodes[tree.resolve_alias(id)];
-    match &node.content {
-        _ if depth > MAX_SHOWN_DEPTH => "...".to_owned(),
-        Content::Scalar(scalar) => ShownKey::of(scalar, node.mark()).text(),
-        Content::Sequence(items) => {
-            let items = tree.items(items).iter().map(|item| show(tree, *item, depth + 1));
-            format!("[]interface {{}}{{{}}}", items.collect::<Vec<_>>().join(", "))
-        }
-        Content::Mapping(_) => {
-            let mut pairs = Vec::new();
-            collect_pairs(tree, id, depth, &mut pairs);
-            pairs.sort_by(|(one, _), (other, _)| one.cmp(other));
-            let pairs = pairs.iter().map(|(key, value)| format!("{}:{value}", key.text()));
-            let pairs = pairs.collect::<Vec<_>>().join(", ");
-            format!("map[interface {{}}]interface {{}}{{{pairs}}}")
-        }
-        Content::Alias { .. } => "...".to_owned(),
-    }
+struct Show<'t, 'a> {
+    tree: &'t Tree<'a>,
+    /// How many nodes may still be looked at.
+    left: usize,
 }
 
-/// The pairs of a mapping and of those merged into it; later ones win.
-fn collect_pairs(tree: &Tree<'_>, id: NodeId, depth: usize, found: &mut Vec<(ShownKey, String)>) {
-    let Content::Mapping(pairs) = &tree.nodes[tree.resolve_alias(id)].content else { return };
-    for (key, value) in tree.pairs(pairs) {
-        let node = &tree.nodes[tree.resolve_alias(key)];
-        let Content::Scalar(scalar) = &node.content else { continue };
-        let is_merge = scalar.is_merge_key() && tree.resolve_alias(key) == key;
-        match &tree.nodes[tree.resolve_alias(value)].content {
-            _ if depth > MAX_SHOWN_DEPTH => return,
-            Content::Sequence(items) if is_merge => {
-                for item in tree.items(items).iter().rev() {
-                    collect_pairs(tree, *item, depth + 1, found);
+impl Show<'_, '_> {
+    fn node(&mut self, id: NodeId, depth: usize) -> String {
+        if depth > MAX_SHOWN_DEPTH || self.left == 0 {
+            return "...".to_owned();
+        }
+        self.left -= 1;
+        let tree = self.tree;
+        let node = &tree.nodes[tree.resolve_alias(id)];
+        match &node.content {
+            Content::Scalar(scalar) => ShownKey::of(scalar, node.mark()).text(),
+            Content::Sequence(items) => {
+                let mut shown = Vec::new();
+                for item in tree.items(items) {
+                    shown.push(self.node(*item, depth + 1));
+                    if self.left == 0 {
+                        break;
+                    }
                 }
+                format!("[]interface {{}}{{{}}}", shown.join(", "))
             }
-            _ if is_merge => collect_pairs(tree, value, depth + 1, found),
-            _ => {
-                let key = ShownKey::of(scalar, node.mark());
-                let value = show(tree, value, depth + 1);
-                match found.iter_mut().find(|(known, _)| known.cmp(&key) == Ordering::Equal) {
-                    Some(known) => known.1 = value,
-                    None => found.push((key, value)),
+            Content::Mapping(_) => {
+                let mut pairs = BTreeMap::new();
+                self.collect_pairs(id, depth, &mut pairs);
+                let pairs = pairs.iter().map(|(key, value)| format!("{}:{value}", key.text()));
+                let pairs = pairs.collect::<Vec<_>>().join(", ");
+                format!("map[interface {{}}]interface {{}}{{{pairs}}}")
+            }
+            Content::Alias { .. } => "...".to_owned(),
+        }
+    }
+
+    /// The pairs of a mapping and of those merged into it; later ones win.
+    fn collect_pairs(&mut self, id: NodeId, depth: usize, found: &mut BTreeMap<ShownKey, String>) {
+        let tree = self.tree;
+        let Content::Mapping(pairs) = &tree.nodes[tree.resolve_alias(id)].content else { return };
+        for (key, value) in tree.pairs(pairs) {
+            if depth > MAX_SHOWN_DEPTH || self.left == 0 {
+                return;
+            }
+            let node = &tree.nodes[tree.resolve_alias(key)];
+            let Content::Scalar(scalar) = &node.content else { continue };
+            let is_merge = scalar.is_merge_key() && tree.resolve_alias(key) == key;
+            match &tree.nodes[tree.resolve_alias(value)].content {
+                Content::Sequence(items) if is_merge => {
+                    self.left -= 1;
+                    for item in tree.items(items).iter().rev() {
+                        self.collect_pairs(*item, depth + 1, found);
+                    }
+                }
+                _ if is_merge => {
+                    self.left -= 1;
+                    self.collect_pairs(value, depth + 1, found);
+                }
+                _ => {
+                    let shown = self.node(value, depth + 1);
+                    found.insert(ShownKey::of(scalar, node.mark()), shown);
                 }
             }
         }
@@ -103,7 +126,23 @@ impl ShownKey {
             Resolved::Bool(_) => 5,
         }
     }
+}
 
+impl PartialEq for ShownKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for ShownKey {}
+
+impl PartialOrd for ShownKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ShownKey {
     fn cmp(&self, other: &Self) -> Ordering {
         self.type_rank().cmp(&other.type_rank()).then_with(|| {
             match (&self.resolved, &other.resolved) {

@@ -53,3 +53,19 @@ fn long_runs_of_anything_are_read_in_linear_time() {
     let keys: String = (0..many / 10).map(|n| format!("k{n}: &a{n} *a{}\n", n / 2)).collect();
     let _ = from_str(&keys);
 }
+
+#[test]
+fn what_an_error_shows_is_bounded() {
+    let items = "x,".repeat(50_000);
+    // Each of many keys that JSON does not know has a large value, of which Go shows one.
+    let big: String = (0..20_000).map(|n| format!("  k{n}: v\n")).collect();
+    let keys: String = (0..3_000).map(|n| format!("- {{~: *big, k: {n}}}\n")).collect();
+    for text in [
+        format!("~: [{items}]"),
+        format!("? [{items}]\n: a\n"),
+        format!("big: &big\n{big}list:\n{keys}"),
+    ] {
+        let error = from_str(&text).expect_err("keys that JSON does not know");
+        assert!(error.message.len() < 200_000, "{}", error.message.len());
+    }
+}
