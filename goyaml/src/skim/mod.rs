@@ -79,7 +79,6 @@ impl Frame {
 }
 
 /// A key or `-` at the end of a line: its value is what is further in on the next one.
-#[derive(Clone)]
 struct Open {
     /// The key, if its value is wanted, and what of it.
     wanted: Option<(String, Part)>,
@@ -95,17 +94,27 @@ struct Skim<'a> {
     open: Option<Open>,
 }
 
-impl<'a> Skim<'a> {
+impl Skim<'_> {
     /// Goes to the first character of the next line that has content, and gives its column;
     /// `Some(None)` at the end.
     fn next_line(&mut self) -> Option<Option<usize>> {
+        loop {
+            let column = self.next_column()?;
+            if self.peek(0) != Some(b'#') {
+                return Some(column);
+            }
+            self.skip_line();
+        }
+    }
+
+    /// The same, but a comment is content.
+    fn next_column(&mut self) -> Option<Option<usize>> {
         loop {
             let start = self.at;
             self.skip_spaces();
             match self.peek(0) {
                 None => return Some(None),
                 Some(b'\n') => self.at += 1,
-                Some(b'#') => self.skip_line(),
                 Some(b'\t') => return None,
                 Some(_) => return Some(Some(self.at - start)),
             }

@@ -213,20 +213,6 @@ impl Skim<'_> {
             }
         }
     }
-
-    /// As [`Skim::next_line`], but stops at comments.
-    fn next_column(&mut self) -> Option<Option<usize>> {
-        loop {
-            let start = self.at;
-            self.skip_spaces();
-            match self.peek(0) {
-                None => return Some(None),
-                Some(b'\n') => self.at += 1,
-                Some(b'\t') => return None,
-                Some(_) => return Some(Some(self.at - start)),
-            }
-        }
-    }
 }
 
 /// Infinities and what is no number: they start with a sign or a point.
