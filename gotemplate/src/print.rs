@@ -67,12 +67,12 @@ fn write_value(out: &mut String, value: &Value, depth: usize) {
 /// How many bytes [`write_bytes`] appends.
 #[must_use]
 pub fn bytes_text_len(bytes: &[u8]) -> usize {
-    let length = |byte: &u8| 2 + usize::from(*byte >= 10) + usize::from(*byte >= 100);
+    let length = |byte: &u8| BYTE_TEXTS[usize::from(*byte)].1;
     "[]".len() + bytes.iter().map(length).sum::<usize>() - usize::from(!bytes.is_empty())
 }
 
 /// Each byte in decimal with a blank behind it, and how long that is.
-const BYTE_TEXTS: [([u8; 4], usize); 256] = {
+static BYTE_TEXTS: [([u8; 4], usize); 256] = {
     let mut table = [([b' '; 4], 0); 256];
     let mut byte = 0;
     while byte < table.len() {
@@ -108,7 +108,8 @@ pub fn write_bytes(out: &mut String, bytes: &[u8]) {
     out.push(']');
 }
 
-fn write_items<T>(
+/// Appends items as `%v` prints them, each written by `write`: `[a b]`.
+pub fn write_items<T>(
     out: &mut String,
     items: impl IntoIterator<Item = T>,
     mut write: impl FnMut(&mut String, T),

@@ -75,6 +75,7 @@ impl Unsuited {
 }
 
 /// One mapping under construction.
+#[derive(Default)]
 struct Pairs {
     values: Map<String, Value>,
     /// In strict mode, the keys as Go compares them: `1` and `"1"` are two.
@@ -151,8 +152,7 @@ impl<'t, 'a> Decoder<'t, 'a> {
             }
             Content::Mapping(pairs) => {
                 self.enter(node.mark())?;
-                let mut found =
-                    Pairs { values: Map::new(), seen: Default::default(), unsuited: Vec::new() };
+                let mut found = Pairs::default();
                 self.decode_pairs(pairs, &mut found, part)?;
                 self.depth -= 1;
                 Ok(Value::Object(found.values))

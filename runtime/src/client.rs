@@ -67,8 +67,8 @@ impl Classify for ClientError {
     }
 }
 
-/// Installs the one crypto provider of the process. Every `main` and every test that makes a
-/// client calls it first; the second call does nothing.
+/// Installs the one crypto provider of the process. Every command that waits for the network and
+/// every test that makes a client calls it first; the second call does nothing.
 pub fn install_crypto_provider() {
     drop(rustls::crypto::ring::default_provider().install_default());
 }

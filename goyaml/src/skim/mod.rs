@@ -256,29 +256,31 @@ impl Skim<'_> {
 
     /// At the end of the line, or at a comment; spaces were skipped.
     fn at_line_end(&self) -> bool {
-        let is_comment = || self.at > 0 && self.bytes[self.at - 1] == b' ';
         match self.peek(0) {
             None | Some(b'\n') => true,
-            Some(b'#') => is_comment(),
+            Some(b'#') => self.bytes[..self.at].ends_with(b" "),
             Some(_) => false,
         }
+    }
+
+    /// How long the quoted text is that starts here, if it ends on its line and has no escapes.
+    fn quoted_length(&self) -> Option<usize> {
+        let (quote, text) = self.bytes[self.at..].split_first()?;
+        let end = memchr3(*quote, b'\\', b'\n', text)?;
+        (text[end] == *quote).then_some(end + 2)
     }
 
     /// Where the `:` of a key is that starts here.
     fn key_end(&self) -> Option<usize> {
         let rest = &self.bytes[self.at..];
         let length = match rest.first()? {
-            quote @ (b'"' | b'\'') => {
-                let inner = &rest[1..];
-                let end = memchr3(*quote, b'\\', b'\n', inner)?;
-                (inner[end] == *quote).then_some(end + 2)?
-            }
+            b'"' | b'\'' => self.quoted_length()?,
             b'-' => return None,
             _ => rest.iter().position(|byte| !KEY[usize::from(*byte)])?,
         };
         let is_key = rest.get(length) == Some(&b':')
             && (1..MAX_KEY_LENGTH).contains(&length)
-            && matches!(rest.get(length + 1), None | Some(b' ' | b'\n'));
+            && self.is_space_or_end(length + 1);
         is_key.then_some(self.at + length)
     }
 

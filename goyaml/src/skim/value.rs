@@ -54,10 +54,7 @@ impl Skim<'_> {
             let rest = &self.bytes[self.at..];
             self.at += match rest.first()? {
                 b']' => break,
-                quote @ (b'"' | b'\'') => {
-                    let end = memchr3(*quote, b'\\', b'\n', &rest[1..])?;
-                    (rest[end + 1] == *quote).then_some(end + 2)?
-                }
+                b'"' | b'\'' => self.quoted_length()?,
                 byte if byte.is_ascii_alphanumeric() => {
                     rest.iter().position(|byte| !KEY[usize::from(*byte)])?
                 }

@@ -32,21 +32,22 @@ struct Facts {
     /// Where it stands in its file.
     place: Range<usize>,
     kind: String,
-    /// Those that are said of hooks, by what follows `helm.sh/`.
+    /// Those of hooks.
     annotations: [Option<String>; 3],
 }
 
-/// The names after `helm.sh/`, in the order of [`Facts::annotations`].
-const ANNOTATIONS: [&str; 3] = ["hook", "hook-weight", "hook-delete-policy"];
+/// The names of [`Facts::annotations`], in their order.
+const ANNOTATIONS: [&str; 3] =
+    ["helm.sh/hook", "helm.sh/hook-weight", "helm.sh/hook-delete-policy"];
 
 /// What [`Facts`] are read from.
 const HEAD: Part = Part::Keys(&[("kind", Part::All), ("metadata", METADATA)]);
 const METADATA: Part = Part::Keys(&[(
     "annotations",
     Part::Keys(&[
-        ("helm.sh/hook", Part::All),
-        ("helm.sh/hook-weight", Part::All),
-        ("helm.sh/hook-delete-policy", Part::All),
+        (ANNOTATIONS[0], Part::All),
+        (ANNOTATIONS[1], Part::All),
+        (ANNOTATIONS[2], Part::All),
     ]),
 )]);
 
@@ -82,8 +83,7 @@ impl Document {
 impl Facts {
     fn of(object: &Json, place: Range<usize>) -> Self {
         let annotations = object.pointer("/metadata/annotations");
-        let annotation =
-            |name: &str| scalar_text(annotations?.get(format!("helm.sh/{name}").as_str())?);
+        let annotation = |name| scalar_text(annotations?.get(name)?);
         Self {
             place,
             kind: object["kind"].as_str().unwrap_or_default().to_owned(),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gotemplate::funcs::{Args, Cx, FuncResult, Param};
-use gotemplate::print::{bytes_text_len, write_bytes};
+use gotemplate::print::{bytes_text_len, write_bytes, write_items};
 use gotemplate::value::{GoObject, list, native};
 use gotemplate::{FuncError, Value};
 use serde_json::{Map, Value as Json};
@@ -129,16 +129,12 @@ impl GoObject for Files {
         let length: usize = self.iter().map(length).sum();
         // Mostly printed as a part of all that a template sees: with room for what comes after.
         out.reserve(length + length / 8);
-        out.push_str("map[");
-        for (index, file) in self.iter().enumerate() {
-            if index > 0 {
-                out.push(' ');
-            }
+        out.push_str("map");
+        write_items(out, self.iter(), |out, file| {
             out.push_str(&file.name);
             out.push(':');
             write_bytes(out, &file.data);
-        }
-        out.push(']');
+        });
     }
 
     fn to_json(&self) -> Json {
